@@ -1,0 +1,124 @@
+"""What the messages of each class contain, as msgspec structs, and their one encoding (compact JSON, UTF-8).
+
+Times are event times: integer milliseconds since 1970 in UTC, on the run's own clock. A reading is identified
+by its device with `boot` and `seq`: `boot` comes from the run (not from a clock) and `seq` counts a device's
+readings from 1 within a boot, across all its measurements.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from haina.contract.measurement import BOOT, SEQ, TIME_MS, Value
+
+MAX_PAYLOAD_BYTES = 16 * 1024  # under the embedded broker's own limit, so it never has to disconnect anyone
+SCHEMA_VERSION = 1
+
+
+class Phase(StrEnum):
+    """Whether the run is still filling in its past (`history`) or keeps pace with its clock (`live`)."""
+
+    HISTORY = "history"
+    LIVE = "live"
+
+
+class Meta(msgspec.Struct, omit_defaults=True):
+    """What a device is and where it stands; retained. Labels are pseudonymous: never a name or a flat number."""
+
+    kind: str
+    run: str
+    origin: Literal["sim", "device"]
+    schema: int = SCHEMA_VERSION
+    position: tuple[float, float] | None = None  # longitude, latitude in degrees, WGS-84
+    labels: dict[str, str] = {}
+
+
+class Status(msgspec.Struct, omit_defaults=True):
+    """Whether a gateway is connected; retained. The broker sends the will `online: false` when it vanishes."""
+
+    online: bool
+    boot: BOOT
+    time: TIME_MS | None = None
+
+
+class Command(msgspec.Struct, omit_defaults=True):
+    """A wish, addressed by its topic. Obeyed at most once per `id`, and not after `expires` on the run's clock."""
+
+    id: str
+    expires: TIME_MS
+    args: dict[str, Any] = {}
+
+
+class Reply(msgspec.Struct, omit_defaults=True):
+    """What became of the command with this `id`; `reason` is one sentence when it was not done."""
+
+    id: str
+    time: TIME_MS
+    done: bool
+    reason: str = ""
+    values: dict[str, Any] = {}
+
+
+class Watermark(msgspec.Struct):
+    """Every reading of this boot up to and including `durable[device]` is safe on the collector's disk; retained."""
+
+    boot: BOOT
+    durable: dict[str, int]
+
+
+class Clock(msgspec.Struct, omit_defaults=True):
+    """The town's time. All readings with an earlier event time were durable before this was published."""
+
+    run: str
+    time: TIME_MS
+    speed: float  # simulated seconds per wall-clock second that were asked for; 0 means as fast as the line takes
+    phase: Phase
+    achieved: float = 0.0  # simulated seconds per wall-clock second over the last few seconds
+    paused: bool = False
+    start: TIME_MS | None = None
+    live_from: TIME_MS | None = None  # where history ends
+
+
+Message = TypeVar("Message", Meta, Status, Command, Reply, Watermark, Clock)
+
+_encoder = msgspec.json.Encoder()
+_DECODERS: dict[type[Any], "msgspec.json.Decoder[Any]"] = {
+    message_type: msgspec.json.Decoder(message_type)
+    for message_type in (Meta, Status, Command, Reply, Watermark, Clock)
+}
+
+
+def encode(message: Meta | Status | Command | Reply | Watermark | Clock) -> bytes:
+    """The message as compact JSON."""
+    return _encoder.encode(message)
+
+
+def decode(message_type: type[Message], payload: bytes) -> Message:
+    """Decode and check a payload. Raises msgspec.DecodeError (of which ValidationError is one) with a path."""
+    result: Message = _DECODERS[message_type].decode(payload)
+    return result
+
+
+def telemetry_payload(time_ms: int, boot: int, seq: int, values: dict[str, Value]) -> bytes:
+    """A reading's canonical payload. `values` holds the present fields in declared order, floats already rounded."""
+    return _encoder.encode({"time": time_ms, "boot": boot, "seq": seq, "values": values})
+
+
+__all__ = [
+    "BOOT",
+    "MAX_PAYLOAD_BYTES",
+    "SCHEMA_VERSION",
+    "SEQ",
+    "TIME_MS",
+    "Clock",
+    "Command",
+    "Meta",
+    "Phase",
+    "Reply",
+    "Status",
+    "Watermark",
+    "decode",
+    "encode",
+    "telemetry_payload",
+]
