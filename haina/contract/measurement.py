@@ -93,11 +93,11 @@ class Measurement:
 
     @cached_property
     def values_type(self) -> type[msgspec.Struct]:
-        required = [(f.name, f.annotation()) for f in self.fields if f.required]
-        optional = [(f.name, f.annotation(), None) for f in self.fields if not f.required]
-        if [f.name for f in self.fields] != [entry[0] for entry in required + optional]:
-            raise ValueError(f"{self.name}: required fields must be declared before optional ones")
-        return msgspec.defstruct(f"{self.name}_values", required + optional, forbid_unknown_fields=True, gc=False)
+        declared: list[Any] = [
+            (field.name, field.annotation()) if field.required else (field.name, field.annotation(), None)
+            for field in self.fields
+        ]
+        return msgspec.defstruct(f"{self.name}_values", declared, forbid_unknown_fields=True, gc=False)
 
     @cached_property
     def telemetry_type(self) -> type[msgspec.Struct]:
