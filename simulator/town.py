@@ -1,0 +1,197 @@
+"""What the town is made of.
+
+A *town* has *areas*, an area has *sites* (a centre, a home, the weather station), a site has *devices*. Each
+site has one gateway; the device of that name stands for the site itself. Models are SimPy processes of
+`town.env` that live at a site and let its devices speak: `device.send(measurement, values)`.
+
+What is said goes into `town.outbox` in the order it is said, already encoded. Whoever drives the run empties
+the outbox after each slice of simulated time, so a model never knows whether it feeds a file, a broker or
+nothing. What *happened* (a fall, a broken kiosk) goes to the truth ledger with `town.truth.record(...)`; it
+never travels on the wire.
+
+Time inside models is `env.now`: seconds since the run's start. Schedules are local: `town.local_hour()` and
+friends speak Asia/Shanghai, whatever zone the machine is in.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import simpy
+
+from haina.contract import Command, Measurement, Meta, Reply, Topic, TopicClass, telemetry_payload
+from haina.contract.measurement import Value
+from haina.contract.topic import GATEWAY, check_level
+from simulator.randomness import Stream
+
+SHANGHAI_OFFSET_S = 8 * 3600  # Asia/Shanghai has kept UTC+8 without daylight saving since 1991
+DAY_S = 86_400
+_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+
+class Emission(NamedTuple):
+    """One encoded reading on its way out."""
+
+    device: "Device"
+    measurement: Measurement
+    time_ms: int
+    seq: int
+    payload: bytes
+
+
+class Truth(Protocol):
+    """The ledger of what really happened."""
+
+    def record(self, kind: str, site: "Site", **details: Any) -> None:
+        """Note an event of this kind at a site now. Details are JSON values, times in ms since 1970."""
+
+
+CommandHandler = Callable[[Mapping[str, Any]], str | None]
+"""Obeys a command; returns None when done, or one sentence saying why not."""
+
+
+class Device:
+    """Something that speaks for itself. Made by `Site.device`."""
+
+    __slots__ = ("commands", "id", "index", "kind", "labels", "position", "seq", "site", "topics")
+
+    def __init__(self, site: "Site", device_id: str, kind: str, labels: dict[str, str]) -> None:
+        self.site = site
+        self.id = check_level(device_id)
+        self.kind = kind
+        self.labels = labels
+        self.position = site.position
+        self.seq = 0
+        self.index = -1  # its number in the sent ledger, given there
+        self.topics: dict[str, bytes] = {}
+        self.commands: dict[str, CommandHandler] = {}
+
+    def __repr__(self) -> str:
+        return f"<Device {self.site.area}/{self.site.id}/{self.id}>"
+
+    def send(self, measurement: Measurement, values: dict[str, Value], at_s: float | None = None) -> None:
+        """Say a reading now, or one that was taken at `at_s` (seconds since the run's start, not after now).
+
+        `values` holds the present fields in declared order, floats rounded to the field's decimals.
+        """
+        town = self.site.town
+        self.seq = seq = self.seq + 1
+        time_ms = town.start_ms + round((town.env.now if at_s is None else at_s) * 1000)
+        payload = telemetry_payload(time_ms, town.boot, seq, values)
+        town.outbox.append(Emission(self, measurement, time_ms, seq, payload))
+
+    def topic(self, measurement: Measurement) -> bytes:
+        """The telemetry topic of this device for a measurement, encoded once."""
+        topic = self.topics.get(measurement.name)
+        if topic is None:
+            text = str(Topic(TopicClass.TELEMETRY, self.site.area, self.site.id, self.id, measurement.name))
+            topic = self.topics[measurement.name] = text.encode()
+        return topic
+
+    def meta(self) -> Meta:
+        return Meta(kind=self.kind, run=self.site.town.run, origin="sim", position=self.position, labels=self.labels)
+
+
+class Site:
+    """A place with a gateway. `kind` is `centre`, `home`, `weather` …; `labels` go into the gateway's meta."""
+
+    def __init__(
+        self,
+        town: "Town",
+        area: str,
+        site_id: str,
+        kind: str,
+        position: tuple[float, float],
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        self.town = town
+        self.area = check_level(area)
+        self.id = check_level(site_id)
+        self.kind = kind
+        self.position = position
+        self.devices: dict[str, Device] = {}
+        self.gateway = self.device(GATEWAY, GATEWAY, site_kind=kind, **(labels or {}))
+
+    def __repr__(self) -> str:
+        return f"<Site {self.area}/{self.id}>"
+
+    @property
+    def env(self) -> simpy.Environment:
+        return self.town.env
+
+    def device(self, device_id: str, kind: str, **labels: str) -> Device:
+        """Install a device. Its id is unique within the site."""
+        if device_id in self.devices:
+            raise ValueError(f"{self!r} has a device {device_id!r} already")
+        device = self.devices[device_id] = Device(self, device_id, kind, labels)
+        return device
+
+    def stream(self, purpose: str) -> Stream:
+        """This site's own random numbers for a purpose."""
+        return Stream(self.town.seed, f"{self.area}/{self.id}", purpose)
+
+
+class Town:
+    """Everything that lives on one clock. `start_ms` is the event time at which `env.now` is 0."""
+
+    def __init__(self, *, seed: int, start_ms: int, run: str, boot: int, truth: Truth) -> None:
+        self.env = simpy.Environment()
+        self.seed = seed
+        self.start_ms = start_ms
+        self.run = run
+        self.boot = boot
+        self.truth = truth
+        self.sites: dict[str, Site] = {}
+        self.outbox: list[Emission] = []
+        self._local_start_s = start_ms / 1000 + SHANGHAI_OFFSET_S
+
+    def site(
+        self, area: str, site_id: str, kind: str, position: tuple[float, float], labels: dict[str, str] | None = None
+    ) -> Site:
+        """Found a site. Its id is unique within the town."""
+        if site_id in self.sites:
+            raise ValueError(f"the town has a site {site_id!r} already")
+        site = self.sites[site_id] = Site(self, area, site_id, kind, position, labels)
+        return site
+
+    def stream(self, entity: str, purpose: str) -> Stream:
+        """Random numbers of something that is not a site, such as the weather."""
+        return Stream(self.seed, entity, purpose)
+
+    @property
+    def now_ms(self) -> int:
+        """Event time now, ms since 1970."""
+        return self.start_ms + round(self.env.now * 1000)
+
+    def local_s(self, at_s: float | None = None) -> float:
+        """Seconds since local midnight, of now or of `at_s` seconds after the start."""
+        return (self._local_start_s + (self.env.now if at_s is None else at_s)) % DAY_S
+
+    def local_hour(self, at_s: float | None = None) -> float:
+        """Hour of the local day, 0 … 24, with its fraction."""
+        return self.local_s(at_s) / 3600
+
+    def local_day(self, at_s: float | None = None) -> int:
+        """Local days since 1970-01-01."""
+        return int((self._local_start_s + (self.env.now if at_s is None else at_s)) // DAY_S)
+
+    def weekday(self, at_s: float | None = None) -> int:
+        """Day of the local week; Monday is 0."""
+        return (self.local_day(at_s) + _EPOCH_WEEKDAY) % 7
+
+    def obey(self, topic: Topic, command: Command) -> Reply:
+        """Let the addressed device obey a command now."""
+
+        def reply(reason: str | None) -> Reply:
+            return Reply(id=command.id, time=self.now_ms, done=reason is None, reason=reason or "")
+
+        site = self.sites.get(topic.site)
+        device = site.devices.get(topic.device) if site and site.area == topic.area else None
+        if device is None:
+            return reply(f"there is no device {topic.area}/{topic.site}/{topic.device}")
+        handler = device.commands.get(topic.name)
+        if handler is None:
+            known = ", ".join(sorted(device.commands)) or "none"
+            return reply(f"a {device.kind} does not know the command {topic.name!r}; it knows {known}")
+        if command.expires < self.now_ms:
+            return reply("the command had expired")
+        return reply(handler(command.args))
