@@ -32,7 +32,7 @@ _standard_normal = NormalDist()
 
 def stream_key(seed: int, entity: str, purpose: str) -> int:
     """The 64-bit key of a stream."""
-    return xxhash.xxh3_64_intdigest(f"{seed}\x00{entity}\x00{purpose}")
+    return xxhash.xxh3_64_intdigest(f"{seed}\x00{entity}\x00{purpose}".encode())
 
 
 def _uniforms(states: UInt64Array) -> FloatArray:
@@ -94,7 +94,7 @@ class Stream:
                 return d * v * scale
 
     def weibull(self, shape: float, scale: float) -> float:
-        return float(scale * (-math.log(self.random())) ** (1 / shape))
+        return scale * math.pow(-math.log(self.random()), 1 / shape)
 
     def poisson(self, mean: float) -> int:
         """Poisson by counting exponential gaps; meant for means below about 100."""

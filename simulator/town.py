@@ -126,7 +126,7 @@ class Site:
         return device
 
     def stream(self, purpose: str) -> Stream:
-        """This site's own random numbers for a purpose."""
+        """The site's own random numbers for a purpose."""
         return Stream(self.town.seed, f"{self.area}/{self.id}", purpose)
 
 
