@@ -94,7 +94,7 @@ class Stream:
                 return d * v * scale
 
     def weibull(self, shape: float, scale: float) -> float:
-        return scale * math.pow(-math.log(self.random()), 1 / shape)
+        return float(scale * math.pow(-math.log(self.random()), 1 / shape))
 
     def poisson(self, mean: float) -> int:
         """Poisson by counting exponential gaps; meant for means below about 100."""
@@ -133,7 +133,7 @@ class CohortStream:
     def random(self) -> FloatArray:
         """One uniform in (0, 1) for each entity; shape (entities,)."""
         self._drawn += 1
-        return _uniforms(self._keys + np.uint64(self._drawn) * _GAMMA)
+        return _uniforms(self._keys + np.array([self._drawn], dtype=np.uint64) * _GAMMA)
 
     def normal(self) -> FloatArray:
         """One standard normal for each entity (Box-Muller); shape (entities,)."""
