@@ -9,10 +9,11 @@ uniforms; the console draws the features. Positions are (longitude, latitude) in
 and square, and lets the first uniform choose the cell: nobody lives in the creek, and nothing is drawn twice.
 """
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -63,7 +64,7 @@ def outline() -> tuple[Position, ...]:
 def area_m2(ring: tuple[Position, ...]) -> float:
     """The area inside a closed ring, in m², on a plane touching the zone (its error here is below 0.1 %)."""
     metres = [_metres(position) for position in ring]
-    doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(metres, metres[1:], strict=False))
+    doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in itertools.pairwise(metres))
     return abs(doubled) / 2
 
 
@@ -71,7 +72,7 @@ def inside(position: Position, ring: tuple[Position, ...]) -> bool:
     """Whether a position lies inside a closed ring (even-odd rule; a point on the ring may count either way)."""
     x, y = position
     odd = False
-    for (x1, y1), (x2, y2) in zip(ring, ring[1:], strict=False):
+    for (x1, y1), (x2, y2) in itertools.pairwise(ring):
         if (y1 > y) != (y2 > y) and x < x1 + (y - y1) * (x2 - x1) / (y2 - y1):
             odd = not odd
     return odd
@@ -133,7 +134,7 @@ def _cells(area_id: str) -> tuple[tuple[float, float], ...]:
     rows = range(math.floor(min(y for _, y in own) / CELL_M), math.ceil(max(y for _, y in own) / CELL_M))
     half = CELL_M / 2  # finer than the narrowest water, so that none hides between two samples
 
-    @lru_cache(maxsize=None)
+    @cache
     def free(column: int, row: int) -> bool:
         point = (column * half, row * half)
         return inside(point, own) and not any(inside(point, shape) for shape in near)
