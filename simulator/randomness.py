@@ -84,7 +84,7 @@ class Stream:
     def gamma(self, shape: float, scale: float) -> float:
         """Gamma variate (Marsaglia & Tsang, ACM TOMS 2000), mean shape·scale."""
         if shape < 1:
-            return self.gamma(shape + 1, scale) * self.random() ** (1 / shape)
+            return self.gamma(shape + 1, scale) * math.pow(self.random(), 1 / shape)
         d = shape - 1 / 3
         c = 1 / math.sqrt(9 * d)
         while True:
@@ -94,7 +94,7 @@ class Stream:
                 return d * v * scale
 
     def weibull(self, shape: float, scale: float) -> float:
-        return float(scale * math.pow(-math.log(self.random()), 1 / shape))
+        return scale * math.pow(-math.log(self.random()), 1 / shape)
 
     def poisson(self, mean: float) -> int:
         """Poisson by counting exponential gaps; meant for means below about 100."""

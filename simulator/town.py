@@ -52,7 +52,7 @@ CommandHandler = Callable[[Mapping[str, Any]], str | None]
 class Device:
     """Something that speaks for itself. Made by `Site.device`."""
 
-    __slots__ = ("commands", "id", "index", "kind", "labels", "position", "seq", "site", "topics")
+    __slots__ = ("commands", "id", "kind", "labels", "position", "seq", "site", "topics")
 
     def __init__(self, site: "Site", device_id: str, kind: str, labels: dict[str, str]) -> None:
         self.site = site
@@ -61,7 +61,6 @@ class Device:
         self.labels = labels
         self.position = site.position
         self.seq = 0
-        self.index = -1  # its number in the sent ledger, given there
         self.topics: dict[str, bytes] = {}
         self.commands: dict[str, CommandHandler] = {}
 

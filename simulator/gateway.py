@@ -1,0 +1,281 @@
+"""A gateway: one site's MQTT session, which keeps what it said until the collector has it on disk.
+
+Readings go out at QoS 1, but the broker's PUBACK is not the end: a broker may forget. The gateway holds every
+reading until the collector's retained *watermark* for the site covers it, and says again what is not covered
+
+- after every reconnect, because the broker at the other end may have lost everything,
+- when the watermark moves on without it (a gap), and
+- after a long silence, ever more rarely, because a collector that is down will come back.
+
+The collector drops what it already has, so saying it again is safe. All gateways of a run share one `Window`:
+when it is full the town's clock waits, so nothing is ever dropped here. That is the closed loop, and it is also
+what keeps an embedded broker's bounded log from overflowing during a backfill.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from haina.contract import Clock, Command, Reply, Status, Topic, TopicClass, Watermark, decode, encode
+from haina.contract.topic import CLOCK_TOPIC, PREFIX, BadTopic
+from haina.mqtt.codec import Publish, Will
+from haina.mqtt.connection import BrokerAddress, Connection, ConnectOptions, stay_connected
+from simulator.town import Emission, Site
+
+log = structlog.get_logger()
+
+MAX_IN_FLIGHT = 100  # of one gateway towards the broker; more does not help, the collector's own 100 bound the line
+KEEP_ALIVE_S = 30
+GAP_RESEND_S = 2.0  # after this long, a watermark that has moved on and left a reading uncovered means a gap
+SILENCE_RESEND_S = 30.0  # and doubling, up to:
+SILENCE_RESEND_CAP_S = 600.0
+REMEMBERED_COMMANDS = 1_000
+
+
+class Slice:
+    """A stretch of simulated time whose readings travel together. `pending` counts those not durable yet."""
+
+    __slots__ = ("end_ms", "pending")
+
+    def __init__(self, end_ms: int) -> None:
+        self.end_ms = end_ms
+        self.pending = 0
+
+
+class Window:
+    """How many readings of the whole run may be said and not yet durable. The town waits while it is full."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.outstanding = 0
+        self.durable = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def take(self, count: int) -> None:
+        self.outstanding += count
+        if self.outstanding >= self.limit:
+            self._room.clear()
+
+    def release(self, count: int) -> None:
+        self.outstanding -= count
+        self.durable += count
+        if self.outstanding < self.limit:
+            self._room.set()
+
+    async def room(self) -> None:
+        """Wait until something more may be said."""
+        await self._room.wait()
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
+
+class _Held(NamedTuple):
+    """A reading that is not durable yet."""
+
+    device: str
+    seq: int
+    message: tuple[bytes, bytes]
+    slice: Slice
+
+
+Obey = Callable[[Topic, Command], Reply]
+
+
+class Gateway:
+    """One site's session. Implements the wire's `Receiver`."""
+
+    def __init__(self, site: Site, window: Window, obey: Obey) -> None:
+        self.site = site
+        self.published = 0  # readings handed to the broker for the first time
+        self.resent = 0
+        self._window = window
+        self._obey = obey
+        self._boot = site.town.boot
+        self._connection: Connection | None = None
+        self._introduced = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+        self._unsent: deque[_Held] = deque()
+        self._sent: deque[_Held] = deque()
+        self._sent_before = 0  # how many of the first in `_unsent` are being said again
+        self._last_said_s = 0.0
+        self._head_since_s = 0.0  # since when the first of `_sent` has waited to be covered
+        self._silence_s = SILENCE_RESEND_S
+        self._obeyed: dict[str, None] = {}
+        self._watermark_topic = str(Topic(TopicClass.WATERMARK, site.area, site.id, "gateway", "durable")).encode()
+        self._status_topic = str(Topic(TopicClass.STATUS, site.area, site.id, "gateway", "connection")).encode()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._introduced.is_set()
+
+    # What the run asks of it
+
+    def say(self, emission: Emission, slice_: Slice) -> None:
+        """Take a reading into custody; `pump` sends it."""
+        device = emission.device
+        message = (device.topic(emission.measurement), emission.payload)
+        self._unsent.append(_Held(device.id, emission.seq, message, slice_))
+
+    def pump(self) -> None:
+        """Send what there is room for."""
+        connection = self._connection
+        if connection is None or not self._unsent or not self.is_connected or not connection.writable:
+            return
+        count = min(connection.room, len(self._unsent))
+        if count <= 0:
+            return
+        held = [self._unsent.popleft() for _ in range(count)]
+        connection.publish([reading.message for reading in held])
+        now_s = time.monotonic()
+        if not self._sent:
+            self._head_since_s = now_s
+        self._sent.extend(held)
+        again = min(count, self._sent_before)
+        self._sent_before -= again
+        self.resent += again
+        self.published += count - again
+        self._last_said_s = now_s
+
+    def publish_clock(self, clock: Clock) -> None:
+        """Tell the town's time; dropped when not connected, because the next one replaces it."""
+        if self._connection is not None and self.is_connected and self._connection.room:
+            self._connection.publish([(CLOCK_TOPIC.encode(), encode(clock))], retain=True)
+
+    def check_silence(self, now_s: float) -> None:
+        """Say everything again when nothing became durable for long; called about once a second."""
+        if self._sent and self._connection is not None and now_s - self._last_said_s > self._silence_s:
+            self._silence_s = min(self._silence_s * 2, SILENCE_RESEND_CAP_S)
+            self._take_back()
+            self.pump()
+
+    async def stay(self, address: BrokerAddress, run: str) -> None:
+        """Keep the session until cancelled."""
+        offline = Will(self._status_topic, encode(Status(online=False, boot=self._boot)), qos=1, retain=True)
+        options = ConnectOptions(
+            client_id=f"haina-gw-{self.site.area}-{self.site.id}",
+            keep_alive_s=KEEP_ALIVE_S,
+            will=offline,
+            max_in_flight=MAX_IN_FLIGHT,
+        )
+        await stay_connected(address, options, self, self._introduce)
+
+    async def leave(self) -> None:
+        """Say goodbye properly, so that the will is not needed. Follow it by cancelling `stay`."""
+        connection = self._connection
+        if connection is not None and connection.room:
+            connection.publish(
+                [(self._status_topic, encode(Status(online=False, boot=self._boot, time=self.site.town.now_ms)))],
+                retain=True,
+            )
+            await connection.close()
+
+    async def _introduce(self, connection: Connection) -> None:
+        """Say who is here before saying anything else."""
+        self._connection = connection
+        site = self.site
+        await connection.subscribe(
+            [self._watermark_topic.decode(), f"{PREFIX}/{TopicClass.COMMAND}/{site.area}/{site.id}/+/+"], qos=1
+        )
+        status = Status(online=True, boot=self._boot, time=site.town.now_ms)
+        introduction = [(self._status_topic, encode(status))]
+        introduction += [
+            (str(Topic(TopicClass.META, site.area, site.id, device.id, "info")).encode(), encode(device.meta()))
+            for device in site.devices.values()
+        ]
+        while introduction:
+            if not connection.room:
+                self._acknowledged.clear()
+                await self._acknowledged.wait()
+            count = connection.room
+            connection.publish(introduction[:count], retain=True)
+            del introduction[:count]
+        self._silence_s = SILENCE_RESEND_S
+        self._introduced.set()
+        self.pump()
+
+    def _take_back(self) -> None:
+        """Put what was said, and is not known to be durable, in front of what was not."""
+        self._sent_before += len(self._sent)
+        self._unsent.extendleft(reversed(self._sent))
+        self._sent.clear()
+
+    # What the wire tells it
+
+    def connected(self, session_present: bool) -> None:
+        """Nothing is known about what the broker still has: everything not durable goes out again."""
+        self._take_back()
+
+    def disconnected(self, reason: str) -> None:
+        self._connection = None
+        self._introduced.clear()
+        self._acknowledged.set()
+
+    def acknowledged(self, packet_ids: list[int]) -> None:
+        self._acknowledged.set()
+        self.pump()
+
+    def received(self, batch: list[Publish]) -> None:
+        """Watermarks free what they cover; commands are obeyed."""
+        for publish in batch:
+            if publish.topic == self._watermark_topic:
+                self._covered(publish.payload)
+            else:
+                self._commanded(publish)
+        if self._connection is not None:
+            self._connection.acknowledge([publish.packet_id for publish in batch if publish.qos])
+            self.pump()
+
+    def _covered(self, payload: bytes) -> None:
+        try:
+            watermark = decode(Watermark, payload)
+        except msgspec.DecodeError as error:
+            log.warning("a watermark cannot be read", site=self.site.id, reason=str(error))
+            return
+        if watermark.boot != self._boot:
+            return  # an earlier life's
+        durable = watermark.durable
+        freed = self._free(self._sent, durable)
+        if not self._sent:  # after a reconnect, readings that were durable all along wait to be said again
+            freed_unsent = self._free(self._unsent, durable)
+            self._sent_before = max(0, self._sent_before - freed_unsent)
+            freed += freed_unsent
+        now_s = time.monotonic()
+        if freed:
+            self._window.release(freed)
+            self._silence_s = SILENCE_RESEND_S
+            self._head_since_s = now_s
+        elif self._sent and now_s - self._head_since_s > GAP_RESEND_S:
+            self._take_back()  # the caller pumps
+
+    @staticmethod
+    def _free(held: deque[_Held], durable: dict[str, int]) -> int:
+        freed = 0
+        while held and held[0].seq <= durable.get(held[0].device, 0):
+            held.popleft().slice.pending -= 1
+            freed += 1
+        return freed
+
+    def _commanded(self, publish: Publish) -> None:
+        try:
+            topic = Topic.parse(publish.topic.decode())
+            command = decode(Command, publish.payload)
+        except (BadTopic, UnicodeDecodeError, msgspec.DecodeError) as error:
+            log.warning("a command cannot be read", site=self.site.id, reason=str(error))
+            return
+        if command.id in self._obeyed:
+            return
+        self._obeyed[command.id] = None
+        if len(self._obeyed) > REMEMBERED_COMMANDS:
+            del self._obeyed[next(iter(self._obeyed))]
+        reply = self._obey(topic, command)
+        if self._connection is not None and self._connection.room:
+            reply_topic = Topic(TopicClass.REPLY, topic.area, topic.site, topic.device, topic.name)
+            self._connection.publish([(str(reply_topic).encode(), encode(reply))])
