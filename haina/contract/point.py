@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import xxhash
 
 from haina.contract.catalogue import measurement
-from haina.contract.measurement import Measurement, Value
+from haina.contract.measurement import FieldType, Measurement, Value
 from haina.contract.message import telemetry_payload
 
 TAGS = ("area", "site", "device")
@@ -36,28 +36,32 @@ def time_ns(time_ms: int, seq: int) -> int:
 
 def line_protocol(point: Point) -> str:
     """The point as one line of InfluxDB line protocol with nanosecond time. Booleans become 0 and 1."""
-    declared = measurement(point.measurement)
-    fields = [
-        _line_field(name, value)
-        for name, value in zip(declared.field_names, point.values, strict=True)
-        if value is not None
-    ]
-    fields.append(f"boot={point.boot}i,seq={point.seq}i")
-    return (
-        f"{point.measurement},area={point.area},device={point.device},site={point.site} "
-        f"{','.join(fields)} {time_ns(point.time_ms, point.seq)}"
-    )
+    name, area, site, device, time_ms, boot, seq, values = point
+    absent = tuple([value is None for value in values])
+    template, texts = _TEMPLATES.get((name, absent)) or _template(name, absent)
+    if True in absent:
+        values = tuple([value for value in values if value is not None])
+    if texts:
+        values = tuple([_escape(value) if isinstance(value, str) else value for value in values])
+    return template % (area, device, site, *values, boot, seq, time_ms * NS_PER_MS + seq % NS_PER_MS)
 
 
-def _line_field(name: str, value: Value) -> str:
-    if isinstance(value, bool):
-        return f"{name}={int(value)}i"
-    if isinstance(value, int):
-        return f"{name}={value}i"
-    if isinstance(value, float):
-        return f"{name}={value!r}"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')  # control characters never pass validation
-    return f'{name}="{text}"'
+_LINE_FORMS: dict[FieldType, str] = {"float": "%r", "int": "%di", "bool": "%di", "str": '"%s"'}
+_TEMPLATES: dict[tuple[str, tuple[bool, ...]], tuple[str, bool]] = {}  # few: a measurement has few optional fields
+
+
+def _template(name: str, absent: tuple[bool, ...]) -> tuple[str, bool]:
+    """The line's form for a measurement when these fields are absent, and whether any text is in it."""
+    declared = measurement(name)
+    present = [field for field, missing in zip(declared.fields, absent, strict=True) if not missing]
+    fields = ",".join(f"{field.name}={_LINE_FORMS[field.type]}" for field in present)
+    template = f"{name},area=%s,device=%s,site=%s {fields}{',' if fields else ''}boot=%di,seq=%di %d"
+    made = _TEMPLATES[(name, absent)] = (template, any(field.type == "str" for field in present))
+    return made
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')  # control characters never pass validation
 
 
 def point_hash(measurement_name: str, payload: bytes) -> int:

@@ -1,0 +1,31 @@
+"""Where points end up: one `Store` (`protocol`) per kind of database, chosen by its URL.
+
+`duckdb` hands batches to a `haina store` process, `influx` to InfluxDB, `null` to nobody. None of them queues or
+retries: that is the shipper's work, and the journal is its queue. They only say, for each batch, whether it is
+written, whether the store cannot take anything now, or whether something in the batch will never be taken.
+"""
+
+from collector.stores.protocol import Store, StoreRefused, StoreUnavailable
+from haina.store_url import BadStoreURL, StoreURL
+
+__all__ = ["BadStoreURL", "Store", "StoreRefused", "StoreUnavailable", "open_store"]
+
+
+def open_store(url: str, token: str | None = None) -> Store:
+    """The store behind a URL; nothing is sent before the first write.
+
+    The token comes from the environment (`haina.store_url`) unless given. Raises BadStoreURL.
+    """
+    parsed = StoreURL.parse(url)
+    token = token or parsed.token()
+    if parsed.kind == "duckdb":
+        from collector.stores.duckdb import DuckDBStore  # noqa: PLC0415  pyarrow and httpx load only where used
+
+        return DuckDBStore(parsed, token)
+    if parsed.kind == "influxdb":
+        from collector.stores.influx import InfluxStore  # noqa: PLC0415  influxdb-client loads slowly
+
+        return InfluxStore(parsed, token)
+    from collector.stores.null import NullStore  # noqa: PLC0415  in line with the others
+
+    return NullStore()

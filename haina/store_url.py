@@ -1,0 +1,83 @@
+"""Which store: `duckdb+http://HOST:PORT`, `influxdb+http://HOST:PORT/BUCKET?org=ORG` (or `+https`), or `null:`.
+
+A store URL says where, never who: a token in it would end up in logs and shell histories. Tokens come from the
+environment, `HAINA_STORE_TOKEN` for `haina store` and `HAINA_INFLUX_TOKEN` for InfluxDB.
+"""
+
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import parse_qs, unquote, urlsplit
+
+DEFAULT_STORE = "duckdb+http://127.0.0.1:8790"
+TOKEN_VARIABLES = {"duckdb": "HAINA_STORE_TOKEN", "influxdb": "HAINA_INFLUX_TOKEN"}
+
+_FORMS = "duckdb+http://HOST:PORT, influxdb+http://HOST:PORT/BUCKET?org=ORG or null:"
+
+
+class BadStoreURL(ValueError):
+    """The text is not a store URL; the message says what is wrong and shows the forms there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreURL:
+    """A parsed store URL. `base_url` is what an HTTP client wants; `bucket` and `org` are InfluxDB's."""
+
+    kind: Literal["duckdb", "influxdb", "null"]
+    base_url: str = ""
+    bucket: str = ""
+    org: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "null":
+            return "null:"
+        path = f"/{self.bucket}" if self.bucket else ""
+        return f"{self.kind}+{self.base_url}{path}" + (f"?org={self.org}" if self.org else "")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    @classmethod
+    def parse(cls, text: str) -> "StoreURL":
+        """Parse and check. Raises BadStoreURL with a sentence that never repeats a password."""
+        if text in {"null:", "null"}:
+            return cls("null")
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as wrong:
+            raise BadStoreURL(f"a store URL is {_FORMS}: {wrong}") from None
+        if parts.username is not None or parts.password is not None or "token" in parse_qs(parts.query):
+            raise BadStoreURL(
+                "a store URL holds no user, password or token; set "
+                f"{' or '.join(TOKEN_VARIABLES.values())} in the environment instead"
+            )
+        kind, _, scheme = parts.scheme.partition("+")
+        if kind not in TOKEN_VARIABLES or scheme not in {"http", "https"} or not parts.hostname:
+            raise BadStoreURL(f"a store URL is {_FORMS}; got {text[:200]!r}")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        base_url = f"{scheme}://{host}" + (f":{port}" if port is not None else "")
+        path = unquote(parts.path).strip("/")
+        if kind == "duckdb":
+            if path or parts.query:
+                raise BadStoreURL(f"a duckdb store URL ends after the port; got {text[:200]!r}")
+            return cls("duckdb", base_url)
+        if not path or "/" in path:
+            raise BadStoreURL(f"an influxdb store URL names one bucket, as in {_FORMS}; got {text[:200]!r}")
+        return cls("influxdb", base_url, path, parse_qs(parts.query).get("org", [""])[0])
+
+    def token(self) -> str | None:
+        """The token the environment holds for this kind of store; None when it holds none."""
+        return os.environ.get(TOKEN_VARIABLES.get(self.kind, ""), "") or None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
