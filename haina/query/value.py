@@ -7,15 +7,20 @@ filters points, then aggregates them over time:
 - with `across`: each device's points of a window are aggregated by `aggregate` first, then the devices of a
   group are aggregated by `across`. (Mean power of a site's meters, summed over an area: `mean`, then `sum`.)
 
-Windows are half-open, aligned to 1970-01-01T00:00Z, and named by their start. A window without points is
-absent: gaps stay gaps. Booleans are the numbers 0 and 1. Percentiles are nearest-rank.
+Windows are half-open, aligned to 1970-01-01T00:00Z, and named by their start, which for the first one may lie before
+the range. A window without points is absent: gaps stay gaps. Booleans are the numbers 0 and 1. A point whose field is
+absent does not exist for the query, and one whose filtered field is absent passes no filter.
+
+The p-th percentile of n values is the value of rank ⌊n·p/100 + ½⌋, which is how InfluxQL rounds the nearest rank. Of
+several points at the same nanosecond `first` and `last` both take the greatest value, as InfluxQL does.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from haina.contract import measurement
+from haina.contract import Field, measurement
 from haina.contract.point import TAGS
 
 
@@ -34,13 +39,24 @@ class Aggregate(StrEnum):
     P95 = "p95"
     P99 = "p99"
 
+    @property
+    def percentile(self) -> int | None:
+        """Which percentile it is, None when it is none."""
+        return _PERCENTILES.get(self)
 
+
+_PERCENTILES = {Aggregate.P50: 50, Aggregate.P95: 95, Aggregate.P99: 99}
 _FOR_TEXT = frozenset({Aggregate.COUNT, Aggregate.FIRST, Aggregate.LAST})
+_ORDERED = frozenset({Aggregate.FIRST, Aggregate.LAST})  # devices of a group have no first or last
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Keep points whose tag or field compares so. A tag takes `=` or `!=` with one or more texts (any of, none of)."""
+    """Keep points whose tag or field compares so.
+
+    A tag takes `=` (any of the texts) or `!=` (none of them). A text field takes `=` or `!=` and one text, any other
+    field one number; True and False are 1 and 0.
+    """
 
     column: str
     operator: Literal["=", "!=", "<", "<=", ">", ">="]
@@ -67,23 +83,59 @@ class Query:
         try:
             declared = measurement(self.measurement)
             field = declared.field(self.field)
-            columns = {*TAGS, *declared.field_names}
         except KeyError as unknown:
             raise ValueError(unknown.args[0]) from None
-        if field.type == "str" and (self.aggregate not in _FOR_TEXT or self.across not in {None, Aggregate.COUNT}):
+        if field.type == "str" and self.aggregate not in _FOR_TEXT:
             raise ValueError(f"{self.measurement}.{self.field} is text; count, first or last it")
+        if field.type == "str" and self.aggregate in _ORDERED and self.across not in {None, Aggregate.COUNT}:
+            raise ValueError(f"{self.measurement}.{self.field} is text; across devices it can only be counted")
+        if self.across in _ORDERED:
+            raise ValueError(f"devices have no order, so there is no {self.across} across them")
         if self.window_s is not None and self.window_s < 1:
             raise ValueError(f"a window is at least 1 s, got {self.window_s}")
         for tag in self.group:
             if tag not in TAGS:
                 raise ValueError(f"cannot group by {tag!r}; tags are {', '.join(TAGS)}")
         for condition in self.where:
-            if condition.column not in columns:
-                raise ValueError(f"cannot filter by {condition.column!r}; there are {', '.join(sorted(columns))}")
-            if condition.column in TAGS and condition.operator not in {"=", "!="}:
-                raise ValueError(f"tag {condition.column!r} takes = or !=, not {condition.operator}")
-            if condition.column not in TAGS and len(condition.values) != 1:
-                raise ValueError(f"field {condition.column!r} compares with exactly one value")
+            if condition.column in TAGS:
+                _check_tag(condition)
+            elif condition.column in declared.field_names:
+                _check_field(condition, declared.field(condition.column))
+            else:
+                columns = ", ".join((*TAGS, *declared.field_names))
+                raise ValueError(f"cannot filter {self.measurement} by {condition.column!r}; there are {columns}")
+
+    @property
+    def answer_type(self) -> Literal["float", "int", "str"]:
+        """What the answer's values are; a store that prints 12.0 as 12 does not tell."""
+        answer: Literal["float", "int", "str"] = "int"
+        declared = measurement(self.measurement).field(self.field).type
+        if declared != "bool":
+            answer = declared
+        for aggregate in (self.aggregate, self.across):
+            if aggregate is Aggregate.COUNT:
+                answer = "int"
+            elif aggregate is Aggregate.MEAN:
+                answer = "float"
+        return answer
+
+
+def _check_tag(condition: Filter) -> None:
+    if condition.operator not in {"=", "!="}:
+        raise ValueError(f"tag {condition.column!r} takes = or !=, not {condition.operator}")
+    if not condition.values or not all(isinstance(value, str) for value in condition.values):
+        raise ValueError(f"tag {condition.column!r} compares with one or more texts, got {condition.values!r}")
+
+
+def _check_field(condition: Filter, field: Field) -> None:
+    if len(condition.values) != 1:
+        raise ValueError(f"field {field.name!r} compares with exactly one value, got {condition.values!r}")
+    value = condition.values[0]
+    if field.type == "str":
+        if condition.operator not in {"=", "!="} or not isinstance(value, str):
+            raise ValueError(f"field {field.name!r} is text and takes = or != and a text")
+    elif isinstance(value, str) or not math.isfinite(value):
+        raise ValueError(f"field {field.name!r} compares with a finite number, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""A `Query` as InfluxQL, which InfluxDB 1, 2 and 3 answer, and Grafana asks.
+
+Three habits of InfluxQL would otherwise bend the answer. `GROUP BY time()` without an upper bound ends at the server's
+now and fills every empty window with null, so a time range is always demanded and `fill(none)` always said. A
+subquery's windows carry their start, which may lie before the range, so the outer level needs windows of the same width
+and the range again. And there is no exponent notation, so numbers are written out.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from haina.contract.point import TAGS
+from haina.query.value import Aggregate, Filter, Query
+
+
+def time_range(start_ms: int, end_ms: int) -> str:
+    """The condition for points from `start_ms` up to but not including `end_ms`, in Unix milliseconds."""
+    return f"time >= {start_ms}ms AND time < {end_ms}ms"
+
+
+def compile_influxql(query: Query, *, time_range: str, window: str | None = None, where_raw: Sequence[str] = ()) -> str:
+    """The statement, its answer in a column `value`.
+
+    `time_range` is a condition with an upper bound: `time_range(...)` above, or Grafana's `$timeFilter`. `window` says
+    how wide windows are instead of the query's own `window_s`, such as Grafana's `$__interval`. The conditions in
+    `where_raw` go in as they are, for Grafana's variables: `"site" =~ /^${site:regex}$/`.
+    """
+    if window is None and query.window_s is not None:
+        window = f"{query.window_s}s"
+    conditions = [*(_condition(condition) for condition in query.where), *where_raw, time_range]
+    statement = (
+        f'SELECT {_aggregate(query.aggregate, quote_name(query.field))} AS "value" '
+        f"FROM {quote_name(query.measurement)} WHERE {' AND '.join(conditions)}"
+    )
+    if query.across is None:
+        return statement + _group(window, query.group)
+    inner = statement + _group(window, TAGS)
+    outer = f'SELECT {_aggregate(query.across, quote_name("value"))} AS "value" FROM ({inner}) WHERE {time_range}'
+    return outer + _group(window, query.group)
+
+
+def quote_name(name: str) -> str:
+    """A measurement, field or tag key as an InfluxQL identifier."""
+    return _quoted(name, '"')
+
+
+def quote_text(text: str) -> str:
+    """A text as an InfluxQL string literal."""
+    return _quoted(text, "'")
+
+
+def _quoted(text: str, mark: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace(mark, f"\\{mark}").replace("\n", "\\n")
+    return f"{mark}{escaped}{mark}"
+
+
+def _group(window: str | None, tags: Sequence[str]) -> str:
+    keys = [*([f"time({window})"] if window else []), *(quote_name(tag) for tag in tags)]
+    return (f" GROUP BY {', '.join(keys)}" if keys else "") + (" fill(none)" if window else "")
+
+
+def _aggregate(aggregate: Aggregate, column: str) -> str:
+    percentile = aggregate.percentile
+    return f"percentile({column}, {percentile})" if percentile is not None else f"{aggregate}({column})"
+
+
+def _condition(condition: Filter) -> str:
+    column = quote_name(condition.column)
+    comparisons = [f"{column} {condition.operator} {_literal(value)}" for value in condition.values]
+    joined = (" OR " if condition.operator == "=" else " AND ").join(comparisons)
+    return f"({joined})" if len(comparisons) > 1 else joined
+
+
+def _literal(value: str | float | int | bool) -> str:
+    if isinstance(value, str):
+        return quote_text(value)
+    if isinstance(value, bool | int):
+        return str(int(value))
+    return format(Decimal(repr(value)), "f")
