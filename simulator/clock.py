@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from haina.contract import Phase
 
 CATCH_UP_MS = 1_000  # history towards a moving now ends when it is this close
+PRESENT_MS = 5_000  # closer to the wall's now than this, the town is at the present
 MAX_SPEED = 100_000.0
 FOREVER_MS = 8_000_000_000_000
 
@@ -73,12 +74,13 @@ class RunClock:
     def finished(self) -> bool:
         return self.end_ms is not None and self.now_ms >= self.end_ms
 
-    def set_speed(self, speed: float, wall_ms: int, *, future: bool | None = None) -> None:
-        """Change the speed from now on. Raises BadSpeed."""
+    def set_speed(self, speed: float, wall_ms: int, *, future: bool = False) -> None:
+        """Change the speed from now on; `future` allows it to pass the present. Raises BadSpeed."""
         _check_speed(speed)
+        if speed > 1 and not future and self.now_ms > wall_ms - PRESENT_MS:
+            raise BadSpeed("the town is at the present and keeps pace with it; send future: true to run ahead")
         self.speed = speed
-        if future is not None:
-            self.future = future
+        self.future = future
         self._anchor(wall_ms)
 
     def pause(self, paused: bool, wall_ms: int) -> None:

@@ -56,9 +56,13 @@ class Window:
         self.durable = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def take(self, count: int) -> None:
         self.outstanding += count
+        if count:
+            self._empty.clear()
         if self.outstanding >= self.limit:
             self._room.clear()
 
@@ -67,10 +71,16 @@ class Window:
         self.durable += count
         if self.outstanding < self.limit:
             self._room.set()
+        if not self.outstanding:
+            self._empty.set()
 
     async def room(self) -> None:
         """Wait until something more may be said."""
         await self._room.wait()
+
+    async def settled(self) -> None:
+        """Wait until everything said is durable."""
+        await self._empty.wait()
 
     @property
     def full(self) -> bool:
@@ -156,7 +166,7 @@ class Gateway:
             self._take_back()
             self.pump()
 
-    async def stay(self, address: BrokerAddress, run: str) -> None:
+    async def stay(self, address: BrokerAddress) -> None:
         """Keep the session until cancelled."""
         offline = Will(self._status_topic, encode(Status(online=False, boot=self._boot)), qos=1, retain=True)
         options = ConnectOptions(

@@ -1,0 +1,5 @@
+"""`python -m haina` is `haina`."""
+
+from haina.command import main
+
+main()

@@ -1,0 +1,230 @@
+"""The `haina` command: what every room offers, under one name, with one way to configure it.
+
+Rooms announce their commands through the `haina.commands` entry points (see pyproject.toml), so that this package
+imports none of them. Settings come from flags, then `HAINA_…` variables, then a TOML file, then defaults.
+"""
+
+import difflib
+import json
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from haina import __version__
+from haina.command_line import JsonOption, duration_s, fail
+from haina.logs import LogFormat, LogLevel, configure_logs
+
+app = typer.Typer(
+    name="haina",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="Simulate a smart town over MQTT, collect what it says without losing any, and watch it.\n\n"
+    "Begin with `haina demo`. Settings: flags, then HAINA_… variables, then haina.toml, then defaults. "
+    "Exit codes: 0 done, 1 the answer is no or a part died, 2 it could not begin, 130 interrupted.",
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"haina {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(envvar="HAINA_CONFIG", help="TOML file with settings; haina.toml if there is one.")
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(envvar="HAINA_LOG_LEVEL", help="How much to log.")] = "info",
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="HAINA_LOG_FORMAT", help="auto: console on a terminal, JSON elsewhere.")
+    ] = "auto",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Read the settings file before any command runs."""
+    configure_logs(log_level, log_format)
+    if config is None and Path("haina.toml").is_file():
+        config = Path("haina.toml")
+    if config is not None:
+        group = context.command
+        assert isinstance(group, click.Group)
+        context.default_map = read_settings(config, group)
+
+
+def read_settings(path: Path, group: click.Group) -> dict[str, Any]:
+    """Turn a settings file into Click's `default_map`; ends the command with a sentence when it is wrong.
+
+    A top-level key sets that option wherever a command has it; a table named after a command sets its own:
+
+        broker = "mqtts://broker.example"
+        [collect]
+        http = "127.0.0.1:9000"
+    """
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    except tomllib.TOMLDecodeError as error:
+        fail(f"{path}: {error}")
+    everywhere = {key: value for key, value in found.items() if not isinstance(value, dict)}
+    tables = {key: value for key, value in found.items() if isinstance(value, dict)}
+    _known(path, "", tables, group.commands)
+    defaults: dict[str, Any] = {}
+    all_options: set[str] = set()
+    for name, command in group.commands.items():
+        options = _options(command)
+        all_options |= options.keys()
+        _known(path, f"[{name}] ", tables.get(name, {}), options)
+        chosen = everywhere | tables.get(name, {})
+        defaults[name] = {options[key]: value for key, value in chosen.items() if key in options}
+    _known(path, "", everywhere, all_options)
+    return defaults
+
+
+def _options(command: click.Command) -> dict[str, str]:
+    """Option names as people write them (`log-level`), with the parameter each one sets."""
+    return {
+        option.lstrip("-"): parameter.name
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.name
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+
+
+def _known(path: Path, where: str, found: Any, known: Any) -> None:
+    for key in found:
+        if key not in known:
+            close = difflib.get_close_matches(key, list(known), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            fail(f"{path}: {where}unknown setting {key!r}{hint}")
+
+
+@app.command()
+def contract(
+    form: Annotated[
+        str, typer.Argument(help="docs, topics, asyncapi, or schema (of one measurement with --measurement).")
+    ] = "docs",
+    measurement: Annotated[str | None, typer.Option(help="Only this measurement's JSON Schema.")] = None,
+) -> None:
+    """Print the contract: topics, measurements and payloads, as a table, JSON Schema or AsyncAPI 3.
+
+    Examples:
+
+      haina contract
+
+      haina contract asyncapi > asyncapi.json
+
+      haina contract schema --measurement wearable
+    """
+    from haina.contract import document
+
+    match form:
+        case "docs":
+            print(document.markdown())
+        case "topics":
+            print(document.topics_markdown())
+        case "asyncapi":
+            print(json.dumps(document.asyncapi(), indent=2, ensure_ascii=False))
+        case "schema":
+            try:
+                print(json.dumps(document.json_schema(measurement), indent=2, ensure_ascii=False))
+            except KeyError as error:
+                fail(str(error.args[0]))
+        case _:
+            fail(f"the contract can be printed as docs, topics, asyncapi or schema, not {form!r}")
+
+
+@app.command()
+def broker(
+    listen: Annotated[str, typer.Option(help="Address and port to listen on.")] = "127.0.0.1:1883",
+) -> None:
+    """Run the embedded MQTT broker: good for demos and tests, forgets everything when it stops.
+
+    Example:
+
+      haina broker --listen 127.0.0.1:1883
+    """
+    from haina.broker import BrokerFailed, PortInUse, run_embedded_broker
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal():
+        fail(f"--listen {listen!r} must be host:port")
+    try:
+        run_embedded_broker(host, int(port))
+    except PortInUse as error:
+        fail(f"{error}; stop what uses it, or choose another with --listen")
+    except (BrokerFailed, ValueError, OSError) as error:
+        fail(str(error), code=1)
+
+
+@app.command()
+def demo(
+    scenario: Annotated[
+        str, typer.Option(envvar="HAINA_SCENARIO", help="A shipped scenario (laptop, pilot-zone) or a YAML file.")
+    ] = "laptop",
+    seed: Annotated[int, typer.Option(envvar="HAINA_SEED", help="Same seed, same start, same town.")] = 1,
+    history: Annotated[str, typer.Option(help="How much of the past to fill in first.")] = "24h",
+    speed: Annotated[float, typer.Option(help="Simulated seconds per second once live.")] = 1.0,
+    data: Annotated[Path, typer.Option(help="Folder for all data; started again, the town goes on.")] = Path(
+        "data/demo"
+    ),
+    listen: Annotated[str, typer.Option(help="Where the console listens.")] = "127.0.0.1:8080",
+    headless: Annotated[bool, typer.Option("--headless", help="Without the console.")] = False,
+    for_: Annotated[
+        str | None, typer.Option("--for", help="Stop by itself after living this long, history not counted: 30s.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole town on this machine: broker, store, collector, simulator and console.
+
+    Fills in the last 24 simulated hours, then goes on live until Ctrl-C.
+
+    Examples:
+
+      haina demo
+
+      haina demo --headless --for 30s --json
+    """
+    from haina.demo import Demo, DemoFailed
+
+    plan = Demo(
+        scenario=scenario,
+        seed=seed,
+        history=history,
+        speed=speed,
+        data=data,
+        listen=None if headless else listen,
+        live_s=None if for_ is None else duration_s(for_, "--for"),
+        as_json=as_json,
+    )
+    duration_s(history, "--history")
+    try:
+        raise typer.Exit(plan.run())
+    except DemoFailed as error:
+        fail(str(error), code=error.code)
+
+
+def compose() -> typer.Typer:
+    """Add every room's commands to the app."""
+    for entry_point in sorted(entry_points(group="haina.commands"), key=lambda found: found.name):
+        room: typer.Typer = entry_point.load()
+        app.registered_commands += room.registered_commands
+        app.registered_groups += room.registered_groups
+    return app
+
+
+def main() -> None:
+    """Run the `haina` command."""
+    try:
+        compose()()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
