@@ -1,0 +1,444 @@
+"""The store process's door: five paths over HTTP.
+
+| path | |
+|---|---|
+| `POST /write?source=&cursor=&count=` | Arrow IPC streams, one per measurement; one transaction with the cursor |
+| `POST /query` | a page of queries (`haina.query.wire`) and their answers |
+| `GET /points?measurement=&start_ms=&end_ms=` | raw points as one Arrow IPC stream |
+| `GET /describe` | what there is, from when to when |
+| `GET /healthz`, `GET /metrics` | alive; Prometheus text |
+
+Writes go one after another through one thread; reads run beside them in a few threads, each with its own cursor. What
+waits is counted and refused past a limit, for a queue that nobody bounds only moves the trouble. An error is
+`{"error": sentence}`: 401 token, 409 has part of it (`have`), 413 too large, 422 refused for ever, 503 not now, 507
+disk full.
+
+The process listens on loopback. Elsewhere it demands a token (`HAINA_STORE_TOKEN`, as a bearer). A web page the user
+happens to have open can reach loopback too: hence bodies need a content type no form can send, and a host name of ours.
+"""
+
+import asyncio
+import hmac
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import msgspec
+import prometheus_client
+import pyarrow as pa
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from collector.duckdb_store.database import (
+    AlreadyHas,
+    BatchNotTaken,
+    BatchRefused,
+    Database,
+    DiskFull,
+    TooMuch,
+)
+from collector.duckdb_store.tables import StoreProblem
+from haina.command_line import run_until_signalled
+from haina.contract import MEASUREMENTS
+from haina.contract.point import TAGS
+from haina.query import Query
+from haina.query.wire import MAX_QUERIES, Answer, Answers, Description, Question
+from haina.store_url import is_loopback
+
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+DAY_MS = 86_400_000
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the process takes on at once; past each there is a named answer. All assumed, for a laptop."""
+
+    body_bytes: int = 64 * 2**20  # a batch of 5,000 points is about 0.4 MB; 413 past it
+    waiting_writes: int = 16  # 503 with Retry-After past it
+    waiting_reads: int = 256  # queries, not requests; 503 with Retry-After past it
+    streams: int = 4  # of raw points at once; 503 with Retry-After past it
+    readers: int = 4  # threads
+    query_s: float = 10.0  # an error in that query's answer past it
+    query_rows: int = 100_000  # likewise
+    keep_days: float = 400.0  # raw points with an older event time are deleted; 0 keeps them for ever
+    forget_every_s: float = 3600.0
+
+
+class Service:
+    """The application around one Database, which it closes at the end."""
+
+    def __init__(self, database: Database, limits: Limits, token: str | None = None, loopback: bool = True) -> None:
+        self._database = database
+        self._limits = limits
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._readers = ThreadPoolExecutor(limits.readers, thread_name_prefix="reader")
+        self._streamers = ThreadPoolExecutor(limits.streams, thread_name_prefix="streamer")
+        self._waiting_writes = self._waiting_reads = self._streams = 0
+        self._full = False
+        self._count = _Metrics(database)
+        middleware = [Middleware(_Bearer, token=token)] if token else []
+        if loopback:
+            middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
+        self.application = Starlette(
+            routes=[
+                Route("/write", self._write, methods=["POST"]),
+                Route("/query", self._query, methods=["POST"]),
+                Route("/points", self._points),
+                Route("/describe", self._describe),
+                Route("/healthz", self._healthz),
+                Route("/metrics", self._metrics),
+            ],
+            middleware=middleware,
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(self._forget())
+        try:
+            yield
+        finally:
+            forgetting.cancel()
+            self.stop_reading()
+            for threads in (self._streamers, self._readers, self._writer):
+                threads.shutdown(wait=True, cancel_futures=True)
+            self._database.close()
+
+    def stop_reading(self) -> None:
+        """Interrupt queries and streams, so that the process can end soon."""
+        self._database.interrupt()
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def _write(self, request: Request) -> Response:
+        try:
+            source = request.query_params["source"]
+            cursor, count = int(request.query_params["cursor"]), int(request.query_params["count"])
+        except (KeyError, ValueError):
+            return _error(422, "say source, cursor and count in the query string")
+        if not (0 < len(source) <= 100 and 0 < count <= cursor < 2**63):
+            return _error(422, "a source has 1 to 100 characters, and 0 < count <= cursor")
+        if request.headers.get("content-type") != ARROW_STREAM:
+            return _error(422, f"the body is {ARROW_STREAM}")
+        if self._waiting_writes >= self._limits.waiting_writes:
+            return _busy("writes")
+        self._waiting_writes += 1
+        try:
+            body = await _body(request, self._limits.body_bytes)
+            started = time.perf_counter()
+            rows = await self._in(self._writer, self._write_streams, source, cursor, count, body)
+        except BodyTooLarge as wrong:
+            return _error(413, str(wrong))
+        except AlreadyHas as part:
+            return JSONResponse({"error": str(part), "have": part.have}, 409)
+        except BatchRefused as wrong:
+            self._count.writes.labels("refused").inc()
+            return _error(422, str(wrong))
+        except BatchNotTaken as wrong:
+            self._count.writes.labels("not_taken").inc()
+            full = isinstance(wrong, DiskFull)
+            if full and not self._full:
+                _log.error("the disk is full; points stay with the collector until there is room", reason=str(wrong))
+            self._full = full
+            return _error(507 if full else 503, str(wrong), retry_after_s=5 if full else 1)
+        finally:
+            self._waiting_writes -= 1
+        if self._full:
+            _log.info("there is room on the disk again")
+            self._full = False
+        self._count.write_seconds.observe(time.perf_counter() - started)
+        self._count.writes.labels("written" if rows else "skipped").inc()
+        self._count.points.inc(rows)
+        return JSONResponse({"written": rows})
+
+    def _write_streams(self, source: str, cursor: int, count: int, body: bytes) -> int:
+        try:
+            batches = list(_batches(body))
+        except (pa.ArrowException, ValueError, OSError) as wrong:
+            raise BatchRefused(f"the body is no Arrow IPC stream: {str(wrong).partition(chr(10))[0][:200]}") from None
+        return self._database.write(source, cursor, count, batches)
+
+    async def _forget(self) -> None:
+        """Delete raw points that are older than the retention, now and then."""
+        while self._limits.keep_days:
+            await asyncio.sleep(self._limits.forget_every_s)
+            before_ms = time.time_ns() // 1_000_000 - int(self._limits.keep_days * DAY_MS)
+            try:
+                forgotten = await self._in(self._writer, self._database.forget_before, before_ms)
+            except BatchNotTaken as wrong:
+                _log.warning("old points stay until the next pass", reason=str(wrong))
+            else:
+                if forgotten:
+                    _log.info("forgot old points", points=forgotten, keep_days=self._limits.keep_days)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def _query(self, request: Request) -> Response:
+        if not request.headers.get("content-type", "").startswith("application/json"):
+            return _error(422, "the body is application/json")
+        try:
+            question = _QUESTION.decode(await _body(request, 2**20))
+        except BodyTooLarge as wrong:
+            return _error(413, str(wrong))
+        except msgspec.DecodeError as wrong:
+            return _error(422, f"not a question: {wrong}")
+        if len(question.queries) > MAX_QUERIES:
+            return _error(413, f"at most {MAX_QUERIES} queries in one request")
+        if self._waiting_reads + len(question.queries) > self._limits.waiting_reads:
+            return _busy("queries")
+        self._waiting_reads += len(question.queries)
+        try:
+            answers = await asyncio.gather(*(self._answer(query, question) for query in question.queries))
+        finally:
+            self._waiting_reads -= len(question.queries)
+        return Response(msgspec.json.encode(Answers(answers)), media_type="application/json")
+
+    async def _answer(self, raw: msgspec.Raw, question: Question) -> Answer:
+        try:
+            query = _QUERY.decode(raw)
+        except msgspec.DecodeError as wrong:
+            return Answer(error=str(wrong))
+        deadline: list[asyncio.TimerHandle] = []
+        loop = asyncio.get_running_loop()
+
+        def limit_time(cursor: duckdb.DuckDBPyConnection) -> None:
+            loop.call_soon_threadsafe(lambda: deadline.append(loop.call_later(self._limits.query_s, cursor.interrupt)))
+
+        def answer() -> Answer:
+            with self._count.query_seconds.time():
+                try:
+                    return Answer(
+                        series=self._database.answer(
+                            query,
+                            question.start_ms,
+                            question.end_ms,
+                            question.now_ms,
+                            max_rows=self._limits.query_rows,
+                            started=limit_time,
+                        )
+                    )
+                except TooMuch as wrong:
+                    return Answer(error=str(wrong))
+
+        try:
+            return await self._in(self._readers, answer)
+        finally:
+            for handle in deadline:
+                handle.cancel()
+
+    async def _points(self, request: Request) -> Response:
+        parameters = dict(request.query_params)
+        try:
+            name = parameters.pop("measurement")
+            start_ms, end_ms = int(parameters.pop("start_ms")), int(parameters.pop("end_ms"))
+        except (KeyError, ValueError):
+            return _error(422, "say measurement, start_ms and end_ms in the query string")
+        if name not in MEASUREMENTS:
+            return _error(422, f"unknown measurement {name[:64]!r}; declared are {', '.join(MEASUREMENTS)}")
+        if not set(parameters) <= set(TAGS):
+            return _error(422, f"points are chosen by {', '.join(TAGS)}")
+        if self._streams >= self._limits.streams:
+            return _busy("streams")
+        self._streams += 1
+        parts = self._database.points(name, start_ms, end_ms, parameters)
+        return StreamingResponse(self._stream(parts), media_type=ARROW_STREAM)
+
+    async def _stream(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        # DuckDB's reader belongs to whoever pulls it; a lock keeps a late pull and the end from meeting.
+        pulling = threading.Lock()
+
+        def pull() -> bytes:
+            with pulling:
+                return next(parts, b"")
+
+        def end() -> None:
+            with pulling, suppress(Exception):
+                parts.close()  # type: ignore[attr-defined]  # a generator
+
+        try:
+            while part := await self._in(self._streamers, pull):
+                yield part
+        finally:
+            self._streams -= 1
+            await asyncio.shield(self._in(self._streamers, end))
+
+    async def _describe(self, request: Request) -> Response:
+        held = await self._in(self._readers, self._database.held)
+        return Response(msgspec.json.encode(Description(held)), media_type="application/json")
+
+    async def _healthz(self, request: Request) -> Response:
+        return JSONResponse({"status": "full" if self._full else "ok", "points": sum(self._database.rows.values())})
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(
+            prometheus_client.generate_latest(self._count.registry), media_type=prometheus_client.CONTENT_TYPE_LATEST
+        )
+
+
+_QUESTION = msgspec.json.Decoder(Question)
+_QUERY = msgspec.json.Decoder(Query)
+
+
+class BodyTooLarge(Exception):
+    """A request's body passes the limit, which the message names."""
+
+
+async def _body(request: Request, limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit_bytes:
+            raise BodyTooLarge(f"a body has at most {limit_bytes} bytes")
+    return bytes(body)
+
+
+def _batches(body: bytes) -> Iterator[Any]:
+    buffer = pa.BufferReader(body)
+    while buffer.tell() < len(body):
+        with pa.ipc.open_stream(buffer) as stream:
+            yield from stream
+
+
+def _error(status: int, sentence: str, retry_after_s: int | None = None) -> Response:
+    headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
+    return JSONResponse({"error": sentence}, status, headers)
+
+
+def _busy(what: str) -> Response:
+    return _error(503, f"too many {what} are waiting", retry_after_s=1)
+
+
+class _Bearer:
+    """Lets in who knows the token, and anybody to ask whether the process is alive."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/healthz":
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._expected):
+                await _error(401, "a token is needed: Authorization: Bearer …")(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class _Metrics:
+    """What `/metrics` shows."""
+
+    def __init__(self, database: Database) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+        seconds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+        self.writes = prometheus_client.Counter(
+            "haina_store_writes", "Batches, by what became of them.", ["outcome"], registry=self.registry
+        )
+        self.points = prometheus_client.Counter("haina_store_points", "Points written.", registry=self.registry)
+        self.write_seconds = prometheus_client.Histogram(
+            "haina_store_write_seconds",
+            "From a batch's last byte to its commit.",
+            buckets=seconds,
+            registry=self.registry,
+        )
+        self.query_seconds = prometheus_client.Histogram(
+            "haina_store_query_seconds", "Time one query ran.", buckets=seconds, registry=self.registry
+        )
+        rows = prometheus_client.Gauge("haina_store_rows", "Points held.", ["measurement"], registry=self.registry)
+        for name in MEASUREMENTS:
+            rows.labels(name).set_function(partial(database.row_count, name))
+        prometheus_client.Gauge(
+            "haina_store_bytes", "Size of the file and its log.", registry=self.registry
+        ).set_function(database.size_bytes)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers, which would end the process by signal after a clean end."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def listening_socket(listen: str, token: str | None) -> socket.socket:
+    """A bound socket for `HOST:PORT` (port 0: any free one). Raises StoreProblem with one sentence."""
+    host, colon, port_text = listen.rpartition(":")
+    host = host.strip("[]")
+    if not colon or not host or not port_text.isdigit() or int(port_text) > 65_535:
+        raise StoreProblem(f"--listen takes HOST:PORT, such as 127.0.0.1:8790 (got {listen!r})")
+    if not is_loopback(host) and not token:
+        raise StoreProblem(
+            f"listening on {host} lets other machines in; set HAINA_STORE_TOKEN to a secret they must know, "
+            "or listen on 127.0.0.1"
+        )
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, int(port_text), type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as wrong:
+        raise StoreProblem(
+            f"cannot listen on {listen} ({wrong.strerror}); is another store running? Give --listen another port"
+        ) from None
+    return bound
+
+
+def serve(
+    folder: Path,
+    listen: str,
+    *,
+    memory_limit: str = "1GiB",
+    threads: int = 2,
+    limits: Limits | None = None,
+    token: str | None = None,
+) -> None:
+    """Own the folder's database and serve it until SIGTERM or Ctrl-C. Raises StoreProblem when it cannot start."""
+    with listening_socket(listen, token) as bound:
+        host, port = bound.getsockname()[:2]
+        database = Database(folder, memory_limit=memory_limit, threads=threads)
+        service = Service(database, limits or Limits(), token, loopback=is_loopback(host))
+        config = uvicorn.Config(
+            service.application,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+        _log.info(
+            "store is ready",
+            url=f"duckdb+http://{host}:{port}",
+            path=str(database.path),
+            rows=sum(database.rows.values()),
+        )
+        asyncio.run(_serve(_Server(config), bound, service))
+        _log.info("store has ended", path=str(database.path))
+
+
+async def _serve(server: uvicorn.Server, bound: socket.socket, service: Service) -> None:
+    def stop() -> None:
+        server.should_exit = True
+        service.stop_reading()
+
+    async with run_until_signalled(stop):
+        await server.serve(sockets=[bound])

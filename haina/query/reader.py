@@ -1,0 +1,439 @@
+"""Asking a store: one `Reader`, whatever answers.
+
+A reader turns queries into one HTTP request and the answer into series, for `haina store` in JSON and for InfluxDB in
+InfluxQL (`/query?db=BUCKET`, which 1.x has and 2.x answers too). What is sent and how it is understood is the same for
+threads (`run`) and for an event loop (`run_async`); a reader may be used from many threads at once.
+
+    StoreError
+    ├── StoreUnreachable    nobody answers, or it does not let us in: try again later, mend the address or token
+    └── QueryRefused        it answered, and will not answer this
+
+Raw points come as Arrow batches (`batches`), which the audit counts without touching each, or one by one (`points`).
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+
+from haina.contract import MEASUREMENTS, Measurement, Point, measurement
+from haina.contract.point import NS_PER_MS, TAGS
+from haina.query.influxql import compile_influxql, quote_name, quote_text, time_range
+from haina.query.value import Query, Series
+from haina.query.wire import Answers, Description, Held, Question
+from haina.store_url import TOKEN_VARIABLES, BadStoreURL, StoreURL, is_loopback
+
+TIMEOUT_S = 20.0  # assumed; the stores' own limits on a query are shorter
+CHUNK_ROWS = 10_000  # of raw points in one of InfluxDB's chunks: its own default
+
+KEY_COLUMNS = ("time_ns", *TAGS, "boot", "seq")
+
+
+class StoreError(Exception):
+    """A question to a store failed; one sentence."""
+
+
+class StoreUnreachable(StoreError):
+    """Nobody answers at the store's address, or it does not let us in."""
+
+
+class QueryRefused(StoreError):
+    """The store answered that it will not answer: unknown, too long, too much."""
+
+
+def open_reader(store_url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> "Reader":
+    """A reader of the store behind a URL; nothing is sent yet.
+
+    The token comes from the environment (`haina.store_url`) unless given. Raises BadStoreURL.
+    """
+    url = StoreURL.parse(store_url)
+    token = token or url.token()
+    if url.kind == "duckdb":
+        return Reader(url, _DuckDB(), {"Authorization": f"Bearer {token}"} if token else {}, timeout_s)
+    if url.kind == "influxdb":
+        return Reader(url, _InfluxDB(url.bucket), {"Authorization": f"Token {token}"} if token else {}, timeout_s)
+    raise BadStoreURL("null: keeps nothing, so there is nothing to read")
+
+
+class Reader:
+    """An open way to ask one store. Close it, or use it as a context manager (`async with` closes both halves)."""
+
+    def __init__(self, url: StoreURL, language: "_Language", headers: dict[str, str], timeout_s: float) -> None:
+        self.url = str(url)
+        self._kind = url.kind
+        self._where = url.base_url
+        self._language = language
+        # A proxy from the environment is meant for other hosts than this one.
+        self._options: dict[str, Any] = {
+            "base_url": url.base_url,
+            "headers": headers,
+            "timeout": timeout_s,
+            "trust_env": not is_loopback(url.host),
+        }
+        self._client = httpx.Client(**self._options)
+        self._async_client: httpx.AsyncClient | None = None
+
+    def run(self, query: Query, start_ms: int, end_ms: int) -> list[Series]:
+        """The query's series over `start_ms` … `end_ms` (exclusive), by tags. Raises StoreUnreachable, QueryRefused."""
+        return _only(self.run_many([query], start_ms, end_ms))
+
+    def run_many(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> list["list[Series] | QueryRefused"]:
+        """An answer per query, in order and from one request. Raises StoreUnreachable.
+
+        A refused query does not spoil the others (InfluxDB, though, leaves out those after it and says so).
+        """
+        if not queries:
+            return []
+        request = self._language.ask(queries, start_ms, end_ms)
+        return self._language.understand(self._send(request), queries, start_ms)
+
+    async def run_async(self, query: Query, start_ms: int, end_ms: int) -> list[Series]:
+        """`run` for an event loop."""
+        return _only(await self.run_many_async([query], start_ms, end_ms))
+
+    async def run_many_async(
+        self, queries: Sequence[Query], start_ms: int, end_ms: int
+    ) -> list["list[Series] | QueryRefused"]:
+        """`run_many` for an event loop."""
+        if not queries:
+            return []
+        request = self._language.ask(queries, start_ms, end_ms)
+        if self._async_client is None:
+            self._async_client = httpx.AsyncClient(**self._options)
+        with self._failures():
+            answer = await self._async_client.request(**request)
+            return self._language.understand(self._accepted(answer), queries, start_ms)
+
+    def batches(self, name: str, start_ms: int, end_ms: int, **tags: str) -> Iterator[Any]:
+        """Raw points of a measurement as pyarrow RecordBatches, some ten thousand at a time and in no promised order.
+
+        Columns: `time_ns`, the tags, `boot`, `seq` and the fields, null where absent, booleans as 0 and 1. `tags`
+        chooses one area, site or device. Raises StoreUnreachable and QueryRefused, also on the way.
+        """
+        declared = _declared(name)
+        request = self._language.ask_points(declared, start_ms, end_ms, tags)
+        with self._failures(), self._client.stream(**request, timeout=None) as answer:
+            if answer.status_code != 200:
+                answer.read()
+            yield from self._language.understand_points(self._accepted(answer), declared)
+
+    def points(self, name: str, start_ms: int, end_ms: int, **tags: str) -> Iterator[Point]:
+        """Raw points of a measurement one by one; see `batches`."""
+        declared = _declared(name)
+        names = (*KEY_COLUMNS, *declared.field_names)
+        booleans = {field.name for field in declared.fields if field.type == "bool"}
+        for batch in self.batches(name, start_ms, end_ms, **tags):
+            columns = [
+                batch.column(column).cast("bool").to_pylist()
+                if column in booleans
+                else batch.column(column).to_pylist()
+                for column in names
+            ]
+            for time_ns, area, site, device, boot, seq, *values in zip(*columns, strict=True):
+                yield Point(name, area, site, device, time_ns // NS_PER_MS, boot, seq, tuple(values))
+
+    def describe(self) -> dict[str, Held]:
+        """What the store holds, by measurement: from when to when, and how many points if it can tell cheaply."""
+        return self._language.understand_description(self._send(self._language.ask_description()))
+
+    def latest_ms(self) -> int | None:
+        """The newest event time of all, in Unix milliseconds; None when the store is empty."""
+        return max((held.latest_ms for held in self.describe().values()), default=None)
+
+    def close(self) -> None:
+        """Close the connections that threads used."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self._client.close()
+        if self._async_client is not None:
+            await self._async_client.aclose()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Reader":
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.aclose()
+
+    def _send(self, request: "_Request") -> httpx.Response:
+        with self._failures():
+            return self._accepted(self._client.request(**request))
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as failed:
+            raise StoreUnreachable(f"the store at {self._where} took too long ({type(failed).__name__})") from None
+        except httpx.HTTPError as failed:
+            reason = str(failed) or type(failed).__name__
+            raise StoreUnreachable(f"the store at {self._where} does not answer ({reason})") from None
+        except (msgspec.DecodeError, ValueError, KeyError, IndexError, TypeError, OSError) as strange:
+            raise StoreUnreachable(
+                f"what answers at {self._where} is not the store it should be ({type(strange).__name__})"
+            ) from None
+
+    def _accepted(self, answer: httpx.Response) -> httpx.Response:
+        """The answer if it is one. Raises StoreUnreachable or QueryRefused by its status."""
+        status = answer.status_code
+        if status == 200:
+            return answer
+        reason = _reason(answer)
+        if status in {401, 403}:
+            raise StoreUnreachable(
+                f"the store at {self._where} does not accept the token ({status}); "
+                f"set {TOKEN_VARIABLES[self._kind]} to one that may read"
+            )
+        if status in {400, 413, 422}:
+            raise QueryRefused(f"the store refused ({status}): {reason}")
+        if status == 404:
+            raise StoreUnreachable(
+                f"the store at {self._where} does not have this path, bucket or database (404): {reason}"
+            )
+        raise StoreUnreachable(f"the store at {self._where} cannot answer now ({status}): {reason}")
+
+
+_Request = dict[str, Any]  # keyword arguments of httpx's `request`
+
+
+class _Language(Protocol):
+    """How one kind of store is asked, and how its answers are understood."""
+
+    def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request: ...
+
+    def understand(
+        self, answer: httpx.Response, queries: Sequence[Query], start_ms: int
+    ) -> list[list[Series] | QueryRefused]: ...
+
+    def ask_points(self, declared: Measurement, start_ms: int, end_ms: int, tags: dict[str, str]) -> _Request: ...
+
+    def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]: ...
+
+    def ask_description(self) -> _Request: ...
+
+    def understand_description(self, answer: httpx.Response) -> dict[str, Held]: ...
+
+
+class _DuckDB:
+    """`haina store`: queries and answers as JSON values, raw points as an Arrow stream."""
+
+    def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request:
+        question = Question([msgspec.Raw(msgspec.json.encode(query)) for query in queries], start_ms, end_ms)
+        return {
+            "method": "POST",
+            "url": "/query",
+            "content": msgspec.json.encode(question),
+            "headers": {"Content-Type": "application/json"},
+        }
+
+    def understand(
+        self, answer: httpx.Response, queries: Sequence[Query], start_ms: int
+    ) -> list[list[Series] | QueryRefused]:
+        understood: list[list[Series] | QueryRefused] = []
+        answers = msgspec.json.decode(answer.content, type=Answers).answers
+        for query, found in zip(queries, answers, strict=True):
+            if found.error is not None:
+                understood.append(QueryRefused(f"the store refused: {found.error}"))
+                continue
+            kind = _KINDS[query.answer_type]
+            understood.append(
+                [Series(line.tags, line.times_ms, [kind(value) for value in line.values]) for line in found.series]
+            )
+        return understood
+
+    def ask_points(self, declared: Measurement, start_ms: int, end_ms: int, tags: dict[str, str]) -> _Request:
+        parameters = {"measurement": declared.name, "start_ms": start_ms, "end_ms": end_ms, **tags}
+        return {"method": "GET", "url": "/points", "params": parameters}
+
+    def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]:
+        import pyarrow as pa  # noqa: PLC0415  only raw points need it
+
+        with pa.ipc.open_stream(pa.PythonFile(_Incoming(answer.iter_bytes()), mode="r")) as stream:
+            yield from stream
+
+    def ask_description(self) -> _Request:
+        return {"method": "GET", "url": "/describe"}
+
+    def understand_description(self, answer: httpx.Response) -> dict[str, Held]:
+        return msgspec.json.decode(answer.content, type=Description).measurements
+
+
+class _Incoming(io.RawIOBase):
+    """An answer's body as a file to read from."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        found = [self._rest]
+        length = len(self._rest)
+        while size < 0 or length < size:
+            part = next(self._parts, b"")
+            if not part:
+                break
+            found.append(part)
+            length += len(part)
+        whole = b"".join(found)
+        if size < 0:
+            size = length
+        self._rest = whole[size:]
+        return whole[:size]
+
+
+class _InfluxSeries(msgspec.Struct):
+    columns: list[str]
+    values: list[list[Any]] = []
+    tags: dict[str, str] = {}
+
+
+class _InfluxResult(msgspec.Struct):
+    series: list[_InfluxSeries] = []
+    error: str | None = None
+
+
+class _InfluxAnswer(msgspec.Struct):
+    results: list[_InfluxResult] = []
+    error: str | None = None
+
+
+_INFLUX_ANSWER = msgspec.json.Decoder(_InfluxAnswer)
+
+
+class _InfluxDB:
+    """InfluxDB 1 and 2: InfluxQL, one statement per query, and JSON that prints 12.0 as 12."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request:
+        span = time_range(start_ms, end_ms)
+        return self._statements([compile_influxql(query, time_range=span) for query in queries])
+
+    def understand(
+        self, answer: httpx.Response, queries: Sequence[Query], start_ms: int
+    ) -> list[list[Series] | QueryRefused]:
+        results = _INFLUX_ANSWER.decode(answer.content).results
+        understood: list[list[Series] | QueryRefused] = []
+        for query, result in zip(queries, results, strict=True):
+            if result.error is not None:
+                understood.append(QueryRefused(f"the store refused: {result.error}"))
+                continue
+            kind = _KINDS[query.answer_type]
+            found = []
+            for line in result.series:
+                rows = [(time_ms, kind(value)) for time_ms, value in line.values if value is not None]
+                # Without windows a selector answers with its point's time; the value is named by the range's start.
+                times_ms = [start_ms] if query.window_s is None else [time_ms for time_ms, _ in rows]
+                found.append(Series(line.tags, times_ms, [value for _, value in rows]))
+            understood.append(sorted(found, key=lambda line: [line.tags[tag] for tag in query.group]))
+        return understood
+
+    def ask_points(self, declared: Measurement, start_ms: int, end_ms: int, tags: dict[str, str]) -> _Request:
+        columns = ", ".join(quote_name(name) for name in ("boot", "seq", *declared.field_names))
+        conditions = [time_range(start_ms, end_ms)]
+        conditions += [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in tags.items()]
+        statement = (
+            f"SELECT {columns} FROM {quote_name(declared.name)} WHERE {' AND '.join(conditions)} "
+            f"GROUP BY {', '.join(quote_name(tag) for tag in TAGS)}"
+        )
+        return self._statements([statement], epoch="ns", chunked="true", chunk_size=str(CHUNK_ROWS))
+
+    def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]:
+        for line in answer.iter_lines():
+            if not line:
+                continue
+            chunk = _INFLUX_ANSWER.decode(line)
+            for result in chunk.results:
+                if result.error is not None:
+                    raise QueryRefused(f"the store refused: {result.error}")
+                for series in result.series:
+                    yield _record_batch(series, declared)
+
+    def ask_description(self) -> _Request:
+        return self._statements(
+            [
+                f'SELECT {function}("boot") FROM {quote_name(name)}'
+                for name in MEASUREMENTS
+                for function in ("first", "last")
+            ]
+        )
+
+    def understand_description(self, answer: httpx.Response) -> dict[str, Held]:
+        results = _INFLUX_ANSWER.decode(answer.content).results
+        found = {}
+        for name, first, last in zip(MEASUREMENTS, results[::2], results[1::2], strict=True):
+            if first.series and last.series:
+                found[name] = Held(first.series[0].values[0][0], last.series[0].values[0][0])
+        return found
+
+    def _statements(self, statements: Sequence[str], **parameters: str) -> _Request:
+        return {
+            "method": "POST",
+            "url": "/query",
+            "params": {"db": self._bucket, "epoch": "ms", **parameters},
+            "data": {"q": "; ".join(statements)},
+        }
+
+
+def _record_batch(series: _InfluxSeries, declared: Measurement) -> Any:
+    import pyarrow as pa  # noqa: PLC0415  only raw points need it
+
+    types = {"float": pa.float64(), "int": pa.int64(), "bool": pa.int8(), "str": pa.string()}
+    by_name = dict(zip(series.columns, zip(*series.values, strict=True), strict=True))
+    count = len(series.values)
+    columns = {
+        "time_ns": pa.array(by_name["time"], pa.int64()),
+        **{
+            tag: pa.DictionaryArray.from_arrays(pa.nulls(count, pa.int32()).fill_null(0), [series.tags[tag]])
+            for tag in TAGS
+        },
+        "boot": pa.array(by_name["boot"], pa.int32()),
+        "seq": pa.array(by_name["seq"], pa.int64()),
+        **{field.name: pa.array(by_name[field.name], types[field.type]) for field in declared.fields},
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+_KINDS: dict[str, Callable[[Any], float | int | str]] = {"float": float, "int": int, "str": str}
+
+
+def _only(answers: list[list[Series] | QueryRefused]) -> list[Series]:
+    (answer,) = answers
+    if isinstance(answer, QueryRefused):
+        raise answer
+    return answer
+
+
+def _declared(name: str) -> Measurement:
+    try:
+        return measurement(name)
+    except KeyError as unknown:
+        raise QueryRefused(str(unknown.args[0])) from None
+
+
+def _reason(answer: httpx.Response) -> str:
+    """The store's own sentence, whichever way it says it."""
+    try:
+        decoded = answer.json()
+        text = str(decoded.get("error") or decoded.get("message"))
+    except (ValueError, AttributeError):
+        text = answer.text or answer.reason_phrase
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+__all__ = ["Held", "QueryRefused", "Reader", "StoreError", "StoreUnreachable", "open_reader"]
