@@ -1,0 +1,389 @@
+"""Who has said what: which readings of each device have come, which are missing, which came twice.
+
+A device counts its readings with `seq`, 1, 2, 3 … within a `boot`. For every (device, boot) a `Sequence` keeps the
+set of numbers received, in little memory: everything up to `contiguous` has come, except the `gaps` that were given
+up; `above` are those that came early, past a hole that may still be filled. From that one set follow three things:
+a reading that is in it is a *duplicate*; a number below a given-up hole is *missing*; and `contiguous` is what the
+collector can promise a gateway in a watermark.
+
+A hole is given up when 1,024 readings wait behind it, or when it has stood for a while (`give_up`): a watermark that
+never moves would stall the gateway. What arrives later after all is not lost: it is still taken, and no longer
+missing. Where memory ends -- a device with more than 64 given-up holes, or a boot older than the last two -- the
+collector cannot know whether it had a reading. It takes it then, and counts it as *unverified*: a store drops a
+second copy by its key, but nobody can restore a reading that was dropped.
+
+All of this is a pure function of the readings in the order they were journaled and of a few notes (`Notes`) beside
+them, so it survives kill -9: a snapshot, and the journal since.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from haina.contract import Point, Topic, TopicClass, Watermark, encode
+from haina.contract.topic import GATEWAY
+
+MAX_EARLY: Final = 1_024
+"""Readings that may wait behind a hole before it is given up."""
+
+MAX_GAPS: Final = 64
+"""Given-up holes that are remembered for one device and boot. Assumed: a link worse than that is not worth more."""
+
+DeviceKey = tuple[str, str, str]
+"""Area, site, device."""
+
+
+class Sequence:
+    """The numbers received from one device in one boot."""
+
+    __slots__ = ("above", "boot", "contiguous", "floor", "gaps", "highest", "mark", "missing")
+
+    def __init__(self, boot: int) -> None:
+        self.boot = boot
+        self.contiguous = 0
+        self.above: set[int] = set()
+        self.highest = 0  # of `above`; meaningless while that is empty
+        self.gaps: list[list[int]] = []  # [first, last] of the holes given up, ascending
+        self.missing = 0
+        self.floor = 0  # up to here holes were forgotten
+        self.mark: tuple[float, int] | None = None  # when a hole below this number was first seen; not persisted
+
+    def add(self, seq: int, device: "Device") -> bool:
+        """Take a reading's number; False if it had come before. Counts into `device` what was out of order."""
+        contiguous = self.contiguous
+        if seq == contiguous + 1:
+            self.contiguous = seq
+            if self.above:
+                device.reordered += 1
+                self._absorb()
+            return True
+        if seq > contiguous:
+            if seq in self.above:
+                return False
+            if self.above and seq < self.highest:
+                device.reordered += 1
+            else:
+                self.highest = seq
+            self.above.add(seq)
+            if len(self.above) > MAX_EARLY:
+                self._give_up_first()
+            return True
+        for index, (first, last) in enumerate(self.gaps):
+            if first <= seq <= last:
+                self.gaps[index : index + 1] = [gap for gap in ([first, seq - 1], [seq + 1, last]) if gap[0] <= gap[1]]
+                self._forget_gaps()
+                self.missing -= 1
+                device.reordered += 1
+                return True
+        if seq <= self.floor:
+            device.unverified += 1
+            return True
+        return False
+
+    def give_up(self, through: int) -> None:
+        """Give up every hole below the number `through`, which has come or is past what has."""
+        while self.above and self.contiguous < through:
+            self._give_up_first()
+
+    def _give_up_first(self) -> None:
+        first, last = self.contiguous + 1, min(self.above) - 1
+        self.gaps.append([first, last])
+        self.missing += last - first + 1
+        self._forget_gaps()
+        self.contiguous = last
+        self._absorb()
+
+    def _forget_gaps(self) -> None:
+        while len(self.gaps) > MAX_GAPS:
+            self.floor = self.gaps.pop(0)[1]
+
+    def _absorb(self) -> None:
+        above, contiguous = self.above, self.contiguous
+        while contiguous + 1 in above:
+            contiguous += 1
+            above.remove(contiguous)
+        self.contiguous = contiguous
+
+    @property
+    def received(self) -> int:
+        """How many different numbers have come."""
+        return self.contiguous - self.missing + len(self.above)
+
+    def state(self) -> list[Any]:
+        return [self.boot, self.contiguous, self.highest, self.floor, self.missing, sorted(self.above), self.gaps]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> "Sequence":
+        sequence = cls(state[0])
+        _, sequence.contiguous, sequence.highest, sequence.floor, sequence.missing, above, sequence.gaps = state
+        sequence.above = set(above)
+        return sequence
+
+
+class Device:
+    """A device as the collector knows it: its last two boots, and counts over all of them."""
+
+    __slots__ = (
+        "current",
+        "duplicates",
+        "earlier_missing",
+        "earlier_received",
+        "last_ms",
+        "name",
+        "previous",
+        "reordered",
+        "site",
+        "touched",
+        "unsaved",
+        "unverified",
+    )
+
+    def __init__(self, site: "Site", name: str) -> None:
+        self.site = site
+        self.name = name
+        self.current = Sequence(-1)  # no boot has this number: the first reading replaces it
+        self.previous: Sequence | None = None
+        self.last_ms = 0  # event time of the reading that came last
+        self.duplicates = 0
+        self.reordered = 0
+        self.unverified = 0
+        self.earlier_received = 0  # of boots that are no longer kept
+        self.earlier_missing = 0
+        self.touched = False  # has had a reading since the last `Accounting.settle_touched`
+        self.unsaved = False  # differs from its snapshot
+
+    def take(self, boot: int, seq: int) -> bool:
+        """Take a reading's boot and number; False if it had come before."""
+        current = self.current
+        if boot == current.boot:
+            return current.add(seq, self)
+        if boot > current.boot:
+            self._retire(self.previous)
+            self.previous = current if current.boot >= 0 else None
+            self.current = current = Sequence(boot)
+            return current.add(seq, self)
+        previous = self.previous
+        if previous is None or (boot > previous.boot):
+            self._retire(previous)
+            self.previous = previous = Sequence(boot)
+        if boot == previous.boot:
+            return previous.add(seq, self)
+        self.unverified += 1
+        return True
+
+    def _retire(self, sequence: Sequence | None) -> None:
+        if sequence is not None:
+            sequence.give_up(sequence.highest)
+            self.earlier_received += sequence.received
+            self.earlier_missing += sequence.missing
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        return (self.current,) if self.previous is None else (self.current, self.previous)
+
+    @property
+    def key(self) -> DeviceKey:
+        return (self.site.area, self.site.name, self.name)
+
+    @property
+    def missing(self) -> int:
+        """Readings given up, over all boots."""
+        return self.earlier_missing + sum(sequence.missing for sequence in self.sequences)
+
+    @property
+    def received(self) -> int:
+        """Readings journaled, over all boots."""
+        return self.earlier_received + self.unverified + sum(sequence.received for sequence in self.sequences)
+
+    def state(self) -> list[Any]:
+        """All that must survive a restart, as plain lists and numbers."""
+        return [
+            self.last_ms,
+            self.duplicates,
+            self.reordered,
+            self.unverified,
+            self.earlier_received,
+            self.earlier_missing,
+            [sequence.state() for sequence in self.sequences],
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        (
+            self.last_ms,
+            self.duplicates,
+            self.reordered,
+            self.unverified,
+            self.earlier_received,
+            self.earlier_missing,
+            sequences,
+        ) = state
+        self.current = Sequence.restored(sequences[0])
+        self.previous = Sequence.restored(sequences[1]) if len(sequences) > 1 else None
+
+
+class Site:
+    """A site and its devices; what its gateway is told in one watermark."""
+
+    __slots__ = ("area", "devices", "due_s", "name", "owed", "topic")
+
+    def __init__(self, area: str, name: str) -> None:
+        self.area = area
+        self.name = name
+        self.devices: list[Device] = []
+        self.topic = str(Topic(TopicClass.WATERMARK, area, name, GATEWAY, "durable")).encode()
+        self.owed = False  # its watermark moved and has not been published
+        self.due_s = 0.0  # when it may be published next, on the loop's clock
+
+    def watermark(self) -> bytes:
+        """The payload: up to which reading each device's latest boot is complete."""
+        boot = max(device.current.boot for device in self.devices)
+        durable = {device.name: device.current.contiguous for device in self.devices if device.current.boot == boot}
+        return encode(Watermark(boot, durable))
+
+
+class TooManyDevices(Exception):
+    """The limit on devices is reached; one sentence."""
+
+
+class Notes:
+    """What the journal's points do not tell: duplicates that were dropped, and holes given up for their age."""
+
+    __slots__ = ("duplicates", "given_up")
+
+    def __init__(self) -> None:
+        self.duplicates: dict[DeviceKey, int] = {}
+        self.given_up: list[tuple[DeviceKey, int, int]] = []  # device, boot, through
+
+    def __bool__(self) -> bool:
+        return bool(self.duplicates or self.given_up)
+
+    def state(self) -> list[Any]:
+        return [[[*key, count] for key, count in self.duplicates.items()], self.given_up]
+
+
+class Accounting:
+    """All devices, up to a limit; a device beyond it is refused by `TooManyDevices`."""
+
+    def __init__(self, max_devices: int = 200_000) -> None:
+        self.max_devices = max_devices
+        self.devices: dict[DeviceKey, Device] = {}
+        self.sites: dict[tuple[str, str], Site] = {}
+        self.touched: list[Device] = []  # filled by whoever takes a reading and sets `Device.touched`
+        self._unsaved: list[Device] = []
+
+    def device(self, key: DeviceKey) -> Device:
+        """The device, made known if it was not. Raises `TooManyDevices`."""
+        device = self.devices.get(key)
+        if device is None:
+            if len(self.devices) >= self.max_devices:
+                raise TooManyDevices(f"too many devices: {self.max_devices:,} are known already (--max-devices)")
+            device = self._introduce(key)
+        return device
+
+    def _introduce(self, key: DeviceKey) -> Device:
+        area, site_name, name = key
+        site = self.sites.get((area, site_name))
+        if site is None:
+            site = self.sites[(area, site_name)] = Site(area, site_name)
+        device = self.devices[key] = Device(site, name)
+        site.devices.append(device)
+        return device
+
+    def settle_touched(self) -> list[Site]:
+        """The sites, each once, whose devices had readings since the last call and which are not owed already."""
+        sites = []
+        for device in self.touched:
+            device.touched = False
+            if not device.unsaved:
+                device.unsaved = True
+                self._unsaved.append(device)
+            if not device.site.owed:
+                device.site.owed = True
+                sites.append(device.site)
+        self.touched.clear()
+        return sites
+
+    def touch(self, device: Device) -> None:
+        """Say that a device changed."""
+        if not device.touched:
+            device.touched = True
+            self.touched.append(device)
+
+    def duplicate(self, device: Device, notes: Notes) -> None:
+        """Count a reading that had come before."""
+        device.duplicates += 1
+        key = device.key
+        notes.duplicates[key] = notes.duplicates.get(key, 0) + 1
+        self.touch(device)  # its gateway resent, so it needs the watermark
+
+    def give_up_stale(self, now_s: float, after_s: float, notes: Notes) -> int:
+        """Give up every hole that has stood for `after_s` seconds or more; answer how many readings that were."""
+        given_up = 0
+        for device in self.devices.values():
+            for sequence in device.sequences:
+                if not sequence.above:
+                    sequence.mark = None
+                    continue
+                if sequence.mark is None or sequence.contiguous >= sequence.mark[1]:
+                    sequence.mark = (now_s, sequence.highest)
+                elif now_s - sequence.mark[0] >= after_s:
+                    before = sequence.missing
+                    through = sequence.mark[1]
+                    sequence.give_up(through)
+                    given_up += sequence.missing - before
+                    notes.given_up.append((device.key, sequence.boot, through))
+                    sequence.mark = None
+                    self.touch(device)
+        return given_up
+
+    def forgive(self) -> None:
+        """Begin the wait for every hole anew: nothing could come while the broker or the journal was not there."""
+        for device in self.devices.values():
+            for sequence in device.sequences:
+                sequence.mark = None
+
+    # Surviving a restart
+
+    def unsaved(self) -> Iterator[tuple[DeviceKey, list[Any]]]:
+        """The state of every device that changed since the last call, which is then taken for saved."""
+        self.settle_unsaved()
+        unsaved, self._unsaved = self._unsaved, []
+        for device in unsaved:
+            device.unsaved = False
+            yield device.key, device.state()
+
+    @property
+    def has_unsaved(self) -> bool:
+        return bool(self._unsaved or self.touched)
+
+    def settle_unsaved(self) -> None:
+        for device in self.touched:
+            if not device.unsaved:
+                device.unsaved = True
+                self._unsaved.append(device)
+
+    def restore(self, key: DeviceKey, state: list[Any]) -> None:
+        """Take a device from a snapshot; a limit that was lowered since does not forget it."""
+        (self.devices.get(key) or self._introduce(key)).restore(state)
+
+    def replay(self, points: Iterable[Point]) -> None:
+        """Take the readings of the journal again, in their order."""
+        for point in points:
+            key = (point.area, point.site, point.device)
+            device = self.devices.get(key) or self._introduce(key)
+            device.take(point.boot, point.seq)
+            device.last_ms = point.time_ms
+            self.touch(device)
+
+    def replay_notes(self, state: list[Any]) -> None:
+        """Take the notes of the journal again, in their place among the readings."""
+        duplicates, given_up = state
+        for *key, count in duplicates:
+            device = self.devices.get(tuple(key)) or self._introduce(tuple(key))
+            device.duplicates += count
+            self.touch(device)
+        for key, boot, through in given_up:
+            device = self.devices[tuple(key)]
+            for sequence in device.sequences:
+                if sequence.boot == boot:
+                    sequence.give_up(through)
+            self.touch(device)

@@ -1,0 +1,151 @@
+"""`haina collect` and `haina status`, and with them the store's commands (`store_command`)."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from collector.store_command import app as store_app
+from haina.command_line import (
+    BrokerOption,
+    DataOption,
+    JsonOption,
+    duration_s,
+    fail,
+    run_until_signalled,
+)
+from haina.store_url import DEFAULT_STORE
+
+app = typer.Typer()
+
+DEFAULT_HTTP = "127.0.0.1:8791"
+
+
+@app.command()
+def collect(
+    broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    store: Annotated[
+        list[str],
+        typer.Option(
+            envvar="HAINA_STORE",
+            help="Where readings go; may be given several times. duckdb+http://host:port of a `haina store`, "
+            "influxdb+http://host:port/bucket?org=ORG, or null: to keep them nowhere.",
+        ),
+    ] = [DEFAULT_STORE],  # noqa: B006 - how Typer spells the default of an option that may be repeated
+    data: DataOption = Path("data/collector"),
+    http: Annotated[str, typer.Option(help="Where to serve /status, /metrics and /healthz; empty for nowhere.")] = (
+        DEFAULT_HTTP
+    ),
+    client_id: Annotated[str, typer.Option(help="MQTT client id; the broker keeps messages under it.")] = (
+        "haina-collector"
+    ),
+    area: Annotated[list[str] | None, typer.Option(help="Collect only this area; may be given several times.")] = None,
+    journal_limit_mib: Annotated[
+        int, typer.Option(min=1, help="Readings kept on disk for stores that are behind, in MiB; then reading stops.")
+    ] = 2_048,
+    max_devices: Annotated[int, typer.Option(min=1, help="More devices than this are rejected.")] = 200_000,
+    future: Annotated[str, typer.Option(help="How far past the run's clock and now a reading may be.")] = "1h",
+    past: Annotated[str, typer.Option(help="How long before the run's clock and now a reading may be.")] = "400d",
+    give_up: Annotated[str, typer.Option(help="How long to wait for a reading that is missing.")] = "30s",
+) -> None:
+    """Collect readings: validate, journal, acknowledge, and ship to a store. Loses nothing it acknowledged.
+
+    Examples:
+
+      haina collect
+
+      haina collect --broker mqtt://127.0.0.1:1883 --store null: --data data/collector
+    """
+    from collector.ingest import TimeLimits
+    from collector.journal import JournalUnusable
+    from collector.service import CannotStart, Collector, Settings
+    from haina.contract import BadTopic
+    from haina.mqtt import BrokerAddress, InvalidAddress
+    from haina.store_url import BadStoreURL
+
+    try:
+        settings = Settings(
+            broker=BrokerAddress.parse(broker),
+            stores=tuple(store),
+            data=data,
+            client_id=client_id,
+            http=http or None,
+            areas=tuple(area or ()),
+            journal_limit_bytes=journal_limit_mib * 1024 * 1024,
+            max_devices=max_devices,
+            time_limits=TimeLimits(duration_s(future, "--future"), duration_s(past, "--past")),
+            give_up_s=duration_s(give_up, "--give-up"),
+        )
+    except InvalidAddress as error:
+        fail(f"--broker: {error}")
+
+    async def run() -> None:
+        collector = Collector(settings)
+        async with run_until_signalled(collector.stop):
+            await collector.run(lambda: typer.echo(_first_line(settings)))
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run())
+    except (BadStoreURL, BadTopic, CannotStart, JournalUnusable) as error:
+        fail(str(error))
+
+
+def _first_line(settings: Any) -> str:
+    where = f", status http://{settings.http}/status" if settings.http else ""
+    stores = ", ".join(settings.stores)
+    return f"haina collect: {settings.broker} -> {settings.data} -> {stores}{where}"
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@app.command()
+def status(
+    url: Annotated[str, typer.Option(help="Where the collector serves its status.")] = f"http://{DEFAULT_HTTP}",
+    as_json: JsonOption = False,
+    devices: Annotated[bool, typer.Option("--devices", help="List the devices as well.")] = False,
+) -> None:
+    """Show how a running collector is doing; exit code 1 if it says that something is wrong.
+
+    Examples:
+
+      haina status
+
+      haina status --json --devices
+    """
+    import httpx
+
+    from collector.status_table import print_status
+
+    try:
+        answer = httpx.get(
+            url.rstrip("/") + "/status", params={"devices": int(devices)}, timeout=10.0, trust_env=False
+        ).raise_for_status()
+        found: dict[str, Any] = answer.json()
+        problems = list(found["problems"])
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        fail(f"no collector answers at {url} ({error}); is `haina collect` running there?")
+    except (ValueError, KeyError, TypeError):
+        fail(f"what answers at {url} is not a collector")
+    if as_json:
+        print(answer.text)
+    else:
+        print_status(found)
+    if problems:
+        raise typer.Exit(1)
+
+
+app.registered_commands.extend(store_app.registered_commands)
+
+if __name__ == "__main__":
+    from haina.logs import configure_logs
+
+    configure_logs()
+    app()

@@ -1,0 +1,386 @@
+"""From MQTT messages to what the journal commits: check, count, number.
+
+A message is *rejected* when it breaks the contract, a *duplicate* when its device had said it before, and otherwise
+becomes a point, numbered in order of arrival. All three are pending until a commit made them durable, and only then
+may their packet ids be acknowledged, in order of arrival: `Ingest.take` hands over everything pending as one
+`Transaction`, together with the counters as they stand after it.
+
+The loop in `receive` is the product's hottest: one dictionary look-up by topic, one decode that validates, and for
+a device that counts on as expected no call at all.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from collector.accounting import Accounting, Device, DeviceKey, Notes, TooManyDevices
+from haina.contract import (
+    CLOCK_TOPIC,
+    MEASUREMENTS,
+    BadTopic,
+    Clock,
+    Measurement,
+    Point,
+    Status,
+    Topic,
+    TopicClass,
+    decode,
+)
+from haina.contract.message import MAX_PAYLOAD_BYTES
+from haina.mqtt.codec import Publish
+
+GROUP_POINTS: Final = 5_000
+"""A group with this many points is closed: it is one row of the journal, and what a shipper reads back at once."""
+
+MAX_DEAD_LETTERS_PENDING: Final = 10_000
+"""Dead letters that wait for a commit; a flood of rejected messages keeps the last of them."""
+
+DEAD_LETTER_BYTES: Final = 1_024
+"""How much of a rejected payload is kept."""
+
+_CLOCK: Final = CLOCK_TOPIC.encode()
+_UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # UnicodeDecodeError is a ValueError
+
+
+class DeadLetter(NamedTuple):
+    """A message or point that goes nowhere: when (wall clock), by whom and why, and the beginning of what it said."""
+
+    time_ms: int
+    by: str  # "collector", or the name of the store that refused it
+    topic: str
+    payload: bytes
+    reason: str
+
+
+class Group(NamedTuple):
+    """A run of points; `first` is the number of the first of them."""
+
+    first: int
+    points: list[Point]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.points) - 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """A group and the notes that belong after it."""
+
+    group: Group
+    notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How far a store has got: everything through `cursor` is stored or refused."""
+
+    store: str
+    cursor: int
+    refused: int
+    since: int  # the cursor it began with: earlier points were never meant for it
+
+
+@dataclass(slots=True)
+class Transaction:
+    """All that becomes durable together."""
+
+    number: int
+    messages: int
+    batches: list[Batch]
+    dead_letters: list[DeadLetter]
+    counters: dict[str, int]
+    packet_ids: list[int]
+    epoch: int
+    settled: list[Settled] = field(default_factory=list)
+    snapshot: list[tuple[DeviceKey, list[Any]]] | None = None
+    trim_through: int = 0
+
+    @property
+    def groups(self) -> list[Group]:
+        return [batch.group for batch in self.batches if batch.group.points]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Which event times are believed, around the run's clock and the wall's.
+
+    A run that races through history is ahead of its last clock message, and a retained clock may be an old run's;
+    so a reading is too far in the future only when it is past both clocks, and too old only when it is before both.
+    """
+
+    future_s: float = 3_600
+    past_s: float = 400 * 86_400
+
+
+class Rejected(Exception):
+    """A message that breaks the contract: `kind` for the counters, and one sentence."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+_Entry = tuple[Callable[[bytes], Any], str, str, str, str, Device, bool]
+"""What is known about a topic: decoder, measurement, area, site, device name, device, all fields optional."""
+
+
+class Ingest:
+    """Messages in, transactions out; no I/O and no waiting."""
+
+    def __init__(
+        self,
+        accounting: Accounting,
+        limits: TimeLimits = TimeLimits(),
+        *,
+        counters: dict[str, int] | None = None,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.accounting = accounting
+        self.clock: Clock | None = None
+        self.gateways: dict[tuple[str, str], bool] = {}
+        self.counters: Counter[str] = Counter(counters or {})
+        """What has been received in all; a restart goes on with what the journal had."""
+        self.counters.setdefault("journaled", 0)
+        self._limits = limits
+        self._wall_s = wall_s
+        self._entries: dict[bytes, _Entry] = {}
+        self._max_topics = 2 * accounting.max_devices
+        self._number = 0
+        self.epoch = 0
+        self._packet_ids: list[int] = []
+        self._duplicates = 0
+        self._begin()
+        self._begin_batch()
+        self._set_times()
+
+    # The line
+
+    def receive(self, messages: Sequence[Publish]) -> None:
+        """Take a batch of messages."""
+        packet_ids = [message.packet_id for message in messages]
+        self._packet_ids += packet_ids
+        if 0 in packet_ids:  # QoS 0 wants no acknowledgement
+            self._packet_ids = [packet_id for packet_id in self._packet_ids if packet_id]
+        self.pending_messages += len(messages)
+        entries, touched = self._entries, self.accounting.touched
+        append, astuple, point_new = self._points.append, msgspec.structs.astuple, tuple.__new__
+        earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
+        pending_bytes = 0
+        for topic, payload, _, _, _, _ in messages:
+            pending_bytes += len(payload)
+            entry = entries.get(topic)
+            try:
+                if entry is None:
+                    entry = self._meet(topic, payload)
+                    if entry is None:
+                        earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
+                        continue
+                decoder, name, area, site, device_name, device, may_be_empty = entry
+                time_ms, boot, seq, reading = astuple(decoder(payload))
+                values = astuple(reading)
+                if not earliest_ms <= time_ms <= latest_ms or len(payload) > MAX_PAYLOAD_BYTES or may_be_empty:
+                    self._check(payload, time_ms, values)
+            except Rejected as rejected:
+                self._reject(topic, payload, rejected.kind, str(rejected))
+                continue
+            except _UNDECODABLE as error:
+                if len(payload) > MAX_PAYLOAD_BYTES:
+                    self._reject(topic, payload, "oversize", _oversize(payload))
+                else:
+                    self._reject(topic, payload, "payload", _one_line(error))
+                continue
+            sequence = device.current
+            if boot == sequence.boot and seq == sequence.contiguous + 1 and not sequence.above:
+                sequence.contiguous = seq
+            elif not device.take(boot, seq):
+                self._duplicates += 1
+                self.accounting.duplicate(device, self._notes)
+                continue
+            device.last_ms = time_ms
+            if not device.touched:
+                device.touched = True
+                touched.append(device)
+            append(point_new(Point, (name, area, site, device_name, time_ms, boot, seq, values)))
+        self.pending_bytes += pending_bytes
+        if len(self._points) >= GROUP_POINTS:
+            self._seal()
+
+    def _meet(self, topic: bytes, payload: bytes) -> _Entry | None:
+        """What a topic means that is not in the cache; None if it was a message that is not a reading.
+
+        Raises `Rejected`. A device is made known by its first valid reading only.
+        """
+        if topic == _CLOCK:
+            self._take_clock(payload)
+            return None
+        try:
+            parsed = Topic.parse(topic.decode())
+        except BadTopic as error:
+            raise Rejected("topic", str(error)) from None
+        except UnicodeDecodeError:
+            raise Rejected("topic", "the topic is not UTF-8") from None
+        if parsed.topic_class is TopicClass.STATUS:
+            self._take_status(parsed, payload)
+            return None
+        if parsed.topic_class is not TopicClass.TELEMETRY:
+            raise Rejected("topic", f"a {parsed.topic_class} is not for the collector")
+        declared = MEASUREMENTS.get(parsed.name)
+        if declared is None:
+            raise Rejected("topic", f"{parsed.name!r} is not a measurement")
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise Rejected("oversize", _oversize(payload))
+        reading = declared.decoder.decode(payload)
+        self._check(payload, reading.time, msgspec.structs.astuple(reading.values))
+        try:
+            device = self.accounting.device((parsed.area, parsed.site, parsed.device))
+        except TooManyDevices as error:
+            raise Rejected("devices", str(error)) from None
+        if len(self._entries) >= self._max_topics:
+            self._entries.clear()  # it is only a cache
+        entry = self._entries[topic] = _entry(declared, device)
+        return entry
+
+    def _check(self, payload: bytes, time_ms: int, values: tuple[Any, ...]) -> None:
+        """What a decoder cannot check. Raises `Rejected`."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise Rejected("oversize", _oversize(payload))
+        if time_ms > self._latest_ms:
+            raise Rejected("future", f"event time {time_ms} is over {self._limits.future_s:g} s in the future")
+        if time_ms < self._earliest_ms:
+            raise Rejected("old", f"event time {time_ms} is over {self._limits.past_s / 86_400:g} days old")
+        if values.count(None) == len(values):
+            raise Rejected("empty", "a reading without any value")
+
+    def _reject(self, topic: bytes, payload: bytes, kind: str, reason: str) -> None:
+        self._rejected[kind] += 1
+        letters = self._dead_letters
+        if len(letters) == letters.maxlen:
+            self._dead_letters_dropped += 1
+        letters.append(
+            DeadLetter(
+                int(self._wall_s() * 1000),
+                "collector",
+                topic[:512].decode(errors="replace"),
+                payload[:DEAD_LETTER_BYTES],
+                reason,
+            )
+        )
+
+    # What is not a reading
+
+    def _take_clock(self, payload: bytes) -> None:
+        self.clock = decode(Clock, payload)
+        self._heard += 1
+        self._set_times()
+
+    def _take_status(self, topic: Topic, payload: bytes) -> None:
+        site = (topic.area, topic.site)
+        if not payload:  # a retained message that was cleared: the gateway is gone for good
+            self.gateways.pop(site, None)
+        elif site in self.gateways or len(self.gateways) < self.accounting.max_devices:
+            self.gateways[site] = decode(Status, payload).online
+        else:
+            raise Rejected("devices", f"too many gateways: {len(self.gateways):,} are known already (--max-devices)")
+        self._heard += 1
+
+    def _set_times(self) -> None:
+        now_ms = int(self._wall_s() * 1000)
+        clock_ms = now_ms if self.clock is None else self.clock.time
+        self._latest_ms = max(now_ms, clock_ms) + int(self._limits.future_s * 1000)
+        self._earliest_ms = min(now_ms, clock_ms) - int(self._limits.past_s * 1000)
+
+    def tick(self) -> None:
+        """Let the wall clock move on; to be called about every second."""
+        self._set_times()
+
+    def give_up_stale(self, now_s: float, after_s: float) -> int:
+        """Give up old holes (`Accounting.give_up_stale`); the note stands after the readings taken so far."""
+        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes)
+        if given_up:
+            self._seal()
+        return given_up
+
+    # Commits
+
+    def new_connection(self, epoch: int) -> None:
+        """Forget which packets wait for an acknowledgement: they belong to a connection that is no more."""
+        self.epoch = epoch
+        self._packet_ids.clear()
+
+    @property
+    def pending(self) -> bool:
+        return self.pending_messages > 0 or bool(self._notes) or bool(self._batches)
+
+    @property
+    def open_transaction(self) -> int:
+        """The number of the transaction after which everything received so far is durable."""
+        return self._number + 1 if self.pending else self._number
+
+    def take(self) -> Transaction:
+        """Everything pending, to be committed; what arrives from now on is the next transaction's."""
+        self._seal()
+        counters = self.counters
+        counters["received"] += self.pending_messages - self._heard
+        counters["journaled"] += sum(len(batch.group.points) for batch in self._batches)
+        counters["duplicates"] += self._duplicates
+        counters["rejected"] += self._rejected.total()
+        for kind, number in self._rejected.items():
+            counters[f"rejected_{kind}"] += number
+        counters["dead_letters_dropped"] += self._dead_letters_dropped
+        self._number += 1
+        transaction = Transaction(
+            self._number,
+            self.pending_messages - self._heard,
+            self._batches,
+            list(self._dead_letters),
+            dict(counters),
+            self._packet_ids,
+            self.epoch,
+        )
+        self._begin()
+        return transaction
+
+    def _begin(self) -> None:
+        self.pending_messages = 0
+        self.pending_bytes = 0
+        self._heard = 0  # messages among them that are no readings
+        self._packet_ids = []
+        self._batches: list[Batch] = []
+        self._duplicates = 0
+        self._rejected: Counter[str] = Counter()
+        self._dead_letters: deque[DeadLetter] = deque(maxlen=MAX_DEAD_LETTERS_PENDING)
+        self._dead_letters_dropped = 0
+
+    def _begin_batch(self) -> None:
+        self._points: list[Point] = []
+        self._notes = Notes()
+
+    def _seal(self) -> None:
+        if self._points or self._notes:
+            first = self.counters["journaled"] + 1 + sum(len(batch.group.points) for batch in self._batches)
+            self._batches.append(Batch(Group(first, self._points), self._notes))
+            self._begin_batch()
+
+    @property
+    def pending_readings(self) -> int:
+        """Readings received that no transaction has taken."""
+        return self.pending_messages - self._heard
+
+
+def _entry(declared: Measurement, device: Device) -> _Entry:
+    area, site, name = device.key
+    may_be_empty = not any(declared_field.required for declared_field in declared.fields)
+    return (declared.decoder.decode, declared.name, area, site, name, device, may_be_empty)
+
+
+def _oversize(payload: bytes) -> str:
+    return f"a payload of {len(payload):,} bytes, where {MAX_PAYLOAD_BYTES:,} is the limit"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,370 @@
+"""The journal: what the collector has promised to keep, on disk before it is acknowledged.
+
+A SQLite file, `journal.db`, in write-ahead-log mode. A `Transaction` goes in as a whole: its groups of points (one
+row each: a MessagePack blob), its dead letters, the counters as they stand after it, how far each store has got, and
+now and then a snapshot of the devices. So whatever moment a power cut or a kill -9 chooses, what is found
+afterwards is consistent: the counters add up, and the snapshot plus the rows since it give back every device's state.
+
+Rows leave when every store has settled them *and* a snapshot covers them. One thread writes; shippers that lag read
+older rows through a second connection, in short reads, so that the log can always be checkpointed. That, too, is done
+by whoever keeps house and not by the writer: a commit never waits for a checkpoint of its own.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from collector.accounting import Accounting
+from collector.ingest import DeadLetter, Group, Settled, Transaction
+from haina.contract import Point
+
+FORMAT: Final = 1
+ROW_OVERHEAD_BYTES: Final = 64
+"""What a row costs beside its blob; assumed, so that a journal of tiny groups is not thought empty."""
+
+MAX_DEAD_LETTERS: Final = 10_000
+MAX_DEAD_LETTER_BYTES: Final = 16 * 1024 * 1024
+
+TRIM_ROWS: Final = 10_000
+"""Rows that leave in one transaction, lest a commit wait for long behind them."""
+
+_WAL_BYTES: Final = 8 * 1024 * 1024
+"""A log of this size is checkpointed."""
+
+_VACUUM_PAGES: Final = 16_384
+"""More free pages than this (64 MiB) are given back to the file system, a quarter of them at a time."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS groups (
+    first INTEGER PRIMARY KEY,  -- the number of the group's first point
+    count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    points BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS notes (
+    id INTEGER PRIMARY KEY,
+    after INTEGER NOT NULL,  -- the number of the point it comes after
+    notes BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS devices (
+    area TEXT, site TEXT, device TEXT, state BLOB NOT NULL,
+    PRIMARY KEY (area, site, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stores (
+    store TEXT PRIMARY KEY, cursor INTEGER NOT NULL, refused INTEGER NOT NULL, since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead_letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time_ms INTEGER NOT NULL, by TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL
+) STRICT;
+"""
+
+
+class JournalUnusable(Exception):
+    """The data folder cannot be used; one sentence for whoever started the collector."""
+
+
+class CommitFailed(Exception):
+    """The disk did not take a transaction (full, read-only, failing); nothing of it was kept, try it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How big the journal is, after a commit."""
+
+    groups_bytes: int  # of points that are not settled, or not covered by a snapshot; what the limit is about
+    dead_letters: int
+    dead_letters_forgotten: int  # the oldest, over the limit on their number or bytes
+    trimmed_through: int  # points up to this number have left, if their whole group could
+
+
+class Journal:
+    """An open journal, locked against a second collector. Calls block; `commit` belongs to one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or make the journal in `folder`. Raises `JournalUnusable`."""
+        self.folder: Final = folder
+        self._lock = _lock(folder)
+        self._path = folder / "journal.db"
+        try:
+            self._writer = _connect(self._path)
+            self._reader = _connect(self._path)
+            self._prepare()
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            os.close(self._lock)
+            raise JournalUnusable(f"{self._path} cannot be opened: {error}; move it away to begin anew") from None
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._reading = threading.Lock()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode_points = msgspec.msgpack.Decoder(list[Point]).decode
+
+    def _prepare(self) -> None:
+        writer = self._writer
+        # Only possible before there are tables: lets pages be given back after a long outage of a store.
+        writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # Readers and the checkpoint do not block the writer; a commit is one append and one fsync.
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.executescript(_SCHEMA)
+        writer.execute("INSERT OR IGNORE INTO about VALUES ('format', ?), ('uuid', ?)", (FORMAT, uuid.uuid4().hex))
+        about = dict(writer.execute("SELECT name, value FROM about"))
+        if about["format"] != FORMAT:
+            raise JournalUnusable(
+                f"{self._path} has format {about['format']}, where this version writes {FORMAT};"
+                " use the version that wrote it, or move it away to begin anew"
+            )
+        self.source = str(about["uuid"])
+        self._forgotten = int(about.get("dead_letters_forgotten", 0))
+        self._trimmed_through = (self.first() or 1) - 1
+        self._groups_bytes: int = writer.execute("SELECT coalesce(sum(bytes), 0) FROM groups").fetchone()[0]
+        self._letters, self._letter_bytes = writer.execute(
+            f"SELECT count(*), coalesce(sum({_LETTER_BYTES}), 0) FROM dead_letters"
+        ).fetchone()
+
+    @property
+    def size(self) -> "Size":
+        """As of the last commit."""
+        return Size(self._groups_bytes, self._letters, self._forgotten, self._trimmed_through)
+
+    # Restarting
+
+    def counters(self) -> dict[str, int]:
+        """The counters as of the last commit."""
+        row = self._writer.execute("SELECT value FROM about WHERE name = 'counters'").fetchone()
+        return msgspec.msgpack.decode(row[0], type=dict[str, int]) if row else {}
+
+    def stores(self) -> dict[str, Settled]:
+        """How far each store had got, also those that are no longer written to."""
+        rows = self._writer.execute("SELECT store, cursor, refused, since FROM stores")
+        return {row[0]: Settled(*row) for row in rows}
+
+    def first(self) -> int | None:
+        """The number of the oldest point that is still here; None if there is none."""
+        row: tuple[int | None] = self._writer.execute("SELECT min(first) FROM groups").fetchone()
+        return row[0]
+
+    def replay(self, accounting: Accounting) -> None:
+        """Give back the state of every device: the snapshot, and what came after it."""
+        devices = self._writer.execute("SELECT area, site, device, state FROM devices")
+        for area, site, device, state in devices:
+            accounting.restore((area, site, device), msgspec.msgpack.decode(state))
+        row = self._writer.execute("SELECT value FROM about WHERE name = 'snapshot'").fetchone()
+        through = row[0] if row else 0
+        notes = self._writer.execute("SELECT after, notes FROM notes ORDER BY id").fetchall()
+        notes.reverse()
+        groups = self._writer.execute("SELECT first, points FROM groups WHERE first > ? ORDER BY first", [through])
+        for first, points in groups:
+            while notes and notes[-1][0] < first:
+                accounting.replay_notes(msgspec.msgpack.decode(notes.pop()[1]))
+            accounting.replay(self._decode_points(points))
+        while notes:
+            accounting.replay_notes(msgspec.msgpack.decode(notes.pop()[1]))
+
+    # Writing
+
+    def commit(self, transaction: Transaction) -> Size:
+        """Make a transaction durable, with one fsync. Raises `CommitFailed`, and then nothing of it was kept."""
+        writer = self._writer
+        before = self.size, self._letter_bytes
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            self._write(transaction)
+            writer.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            size, self._letter_bytes = before
+            self._groups_bytes, self._letters = size.groups_bytes, size.dead_letters
+            self._forgotten, self._trimmed_through = size.dead_letters_forgotten, size.trimmed_through
+            if writer.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    writer.execute("ROLLBACK")
+            raise CommitFailed(str(error)) from None
+        return self.size
+
+    def _write(self, transaction: Transaction) -> None:
+        writer, encode = self._writer, self._encode
+        for group in transaction.groups:
+            blob = encode(group.points)
+            size = len(blob) + ROW_OVERHEAD_BYTES
+            writer.execute("INSERT INTO groups VALUES (?, ?, ?, ?)", (group.first, len(group.points), size, blob))
+            self._groups_bytes += size
+        if transaction.snapshot is not None:
+            writer.executemany(
+                "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)",
+                ((*key, encode(state)) for key, state in transaction.snapshot),
+            )
+            writer.execute(
+                "INSERT OR REPLACE INTO about VALUES ('snapshot', ?)", [transaction.counters.get("journaled", 0)]
+            )
+            writer.execute("DELETE FROM notes")
+        else:
+            for batch in transaction.batches:
+                if batch.notes:
+                    note = (batch.group.last, encode(batch.notes.state()))
+                    writer.execute("INSERT INTO notes (after, notes) VALUES (?, ?)", note)
+        # One row for all counters: a transaction may hold no more than a hundred messages, and each statement counts.
+        writer.execute("INSERT OR REPLACE INTO about VALUES ('counters', ?)", [encode(transaction.counters)])
+        for settled in transaction.settled:
+            row = (settled.store, settled.cursor, settled.refused, settled.since)
+            writer.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?)", row)
+        if transaction.dead_letters:
+            self._bury(transaction.dead_letters)
+        if transaction.trim_through:
+            self._trim(transaction.trim_through)
+
+    def _bury(self, letters: list[DeadLetter]) -> None:
+        self._writer.executemany(
+            "INSERT INTO dead_letters (time_ms, by, topic, payload, reason) VALUES (?, ?, ?, ?, ?)", letters
+        )
+        self._letters += len(letters)
+        self._letter_bytes += sum(len(letter.topic) + len(letter.payload) + len(letter.reason) for letter in letters)
+        dropped = 0
+        while self._letters > MAX_DEAD_LETTERS or self._letter_bytes > MAX_DEAD_LETTER_BYTES:
+            rows = self._writer.execute(
+                f"SELECT id, {_LETTER_BYTES} FROM dead_letters ORDER BY id LIMIT ?",
+                [max(self._letters - MAX_DEAD_LETTERS, 100)],
+            ).fetchall()
+            self._writer.execute("DELETE FROM dead_letters WHERE id <= ?", [rows[-1][0]])
+            self._letters -= len(rows)
+            self._letter_bytes -= sum(row[1] for row in rows)
+            dropped += len(rows)
+        if dropped:
+            self._forgotten += dropped
+            self._writer.execute("INSERT OR REPLACE INTO about VALUES ('dead_letters_forgotten', ?)", [self._forgotten])
+
+    def _trim(self, through: int) -> None:
+        rows = self._writer.execute(
+            "SELECT first, count, bytes FROM groups WHERE first <= ? ORDER BY first LIMIT ?", (through, TRIM_ROWS)
+        ).fetchall()
+        last = 0
+        for first, count, size in rows:
+            if first + count - 1 <= through:
+                last = first
+                self._groups_bytes -= size
+                self._trimmed_through = first + count - 1
+        if last:
+            self._writer.execute("DELETE FROM groups WHERE first <= ?", [last])
+        if len(rows) < TRIM_ROWS:
+            self._trimmed_through = through
+
+    # Reading back
+
+    def read(self, number: int, max_points: int) -> list[Group]:
+        """Groups from the one that holds point `number` on, until they have `max_points`; a short read.
+
+        Raises `CommitFailed` if the disk does not answer.
+        """
+        groups: list[Group] = []
+        found = 0
+        try:
+            with self._reading:
+                rows = self._reader.execute(
+                    "SELECT first, points, count FROM groups"
+                    " WHERE first >= coalesce((SELECT max(first) FROM groups WHERE first <= ?), 0)"
+                    " ORDER BY first LIMIT 1000",
+                    [number],
+                )
+                blobs = []
+                for first, points, count in rows:
+                    blobs.append((first, points))
+                    found += count
+                    if found >= max_points:
+                        break
+                rows.close()
+        except sqlite3.Error as error:
+            raise CommitFailed(f"the journal cannot be read: {error}") from None
+        for first, points in blobs:
+            groups.append(Group(first, self._decode_points(points)))
+        return groups
+
+    def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest dead letters, newest first."""
+        with self._reading:
+            rows = self._reader.execute(
+                "SELECT time_ms, by, topic, payload, reason FROM dead_letters ORDER BY id DESC LIMIT ?", [limit]
+            ).fetchall()
+        return [
+            {"time": time_ms, "by": by, "topic": topic, "payload": payload.decode(errors="replace"), "reason": reason}
+            for time_ms, by, topic, payload, reason in rows
+        ]
+
+    def keep_house(self) -> None:
+        """Checkpoint the log when it has grown, and give free pages back. From any thread but the writer's.
+
+        The passive checkpoint copies while commits go on; the second one finds little left, so the writer waits for
+        it only briefly, and lets the log begin anew: under constant writing it would grow for ever otherwise.
+        """
+        with self._reading:
+            try:
+                wal_bytes = Path(f"{self._path}-wal").stat().st_size
+                if wal_bytes >= _WAL_BYTES:
+                    self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    self._reader.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                free_pages = self._reader.execute("PRAGMA freelist_count").fetchone()[0]
+                if free_pages > _VACUUM_PAGES:
+                    self._reader.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES // 4})").fetchall()
+            except (sqlite3.Error, OSError):
+                return  # the next commit meets the same disk, and tells
+
+    def close(self) -> None:
+        """Close the files and let another collector in."""
+        with self._reading, contextlib.suppress(sqlite3.Error):
+            self._reader.close()
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.close()
+        os.close(self._lock)
+
+
+_LETTER_BYTES = "length(CAST(topic AS BLOB)) + length(payload) + length(CAST(reason AS BLOB))"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Used from the threads of an executor, one at a time.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    # One fsync for each commit: without it a power cut could take back what was acknowledged.
+    connection.execute("PRAGMA synchronous = FULL")
+    # By `keep_house`, not by whichever commit fills the log.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # Debian builds with it on; zeroing rows that live for seconds would double what is written.
+    connection.execute("PRAGMA secure_delete = OFF")
+    # Freed pages are met again soon: 16 MiB holds the working set.
+    connection.execute("PRAGMA cache_size = -16384")
+    return connection
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder for this process, for as long as it lives; a crash lets go of it by itself."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalUnusable(f"the data folder {folder} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(descriptor, 20).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise JournalUnusable(
+            f"another collector (process {owner or 'unknown'}) is using the data folder {folder};"
+            " stop it, or give this one a folder of its own with --data"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def iterate(journal: Journal, number: int = 1) -> Iterator[Group]:
+    """Every group from point `number` on, in order."""
+    while groups := journal.read(number, 5_000):
+        yield from groups
+        number = groups[-1].last + 1

@@ -1,0 +1,540 @@
+"""The collector as one process: receive, validate, journal, acknowledge, ship -- and tell how that is going.
+
+Everything happens in one event loop but the blocking calls, which have a thread each: one that commits, one that
+keeps the journal's house, one for each store. The heart is the commit loop (`Collector._commit_forever`), which has
+no delay and no batch size: whenever no commit is under way and something is pending, all of it is committed; what
+arrives meanwhile is the next transaction. A quiet town gets its acknowledgement after one fsync, a busy one gets
+large groups, by itself.
+
+There are two ways to push back, and no queue without a limit. When the journal is full, the disk does not take it or
+too much is in memory, reading from the broker stops, and the broker keeps the rest. And every site is told by its
+watermark what is durable: a gateway that counts on it sends no more than it may have outstanding.
+"""
+
+import asyncio
+import collections
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from collector.accounting import Accounting, Site
+from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transaction
+from collector.journal import CommitFailed, Journal, Size
+from collector.report import Sample, serve
+from collector.shipping import Recent, Shipper, Worker
+from collector.stores import open_store
+from collector.stores.protocol import Store
+from haina.contract import CLOCK_TOPIC, TopicClass
+from haina.contract.topic import PREFIX, check_level
+from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, Publish, stay_connected
+from haina.mqtt import Connection as BrokerConnection
+from haina.mqtt.codec import MAX_PACKET_BYTES
+
+MAX_PENDING_MESSAGES: Final = 100_000
+MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
+"""What may be in memory without being durable; beyond it reading stops until a commit is done."""
+
+SNAPSHOT_POINTS: Final = 250_000
+SNAPSHOT_S: Final = 30.0
+"""A snapshot of the devices is due after so many points or seconds; a restart replays no more than that."""
+
+TRIM_POINTS: Final = 50_000
+TRIM_S: Final = 5.0
+"""Points that every store has settled leave the journal when there are so many, or after so many seconds."""
+
+SETTLE_S: Final = 0.2
+"""What stores have settled rides with the next commit; it is committed by itself only after so many quiet seconds."""
+
+WATERMARK_S: Final = 0.25
+"""The shortest time between two watermarks of a site."""
+
+TICK_S: Final = 0.05
+SECOND_TICKS: Final = 20
+GAP_SWEEP_S: Final = 5.0
+
+SHIP_AT_END_S: Final = 2.0
+COMMIT_AT_END_S: Final = 5.0
+"""How long the end of the process may wait for stores, and for a disk that does not take what is pending."""
+
+SAMPLES: Final = 3_600
+"""Seconds of history for rates and lags."""
+
+
+class CannotStart(Exception):
+    """One sentence for whoever started the collector."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a collector is told at its start. `http` is ``host:port``, or None for no HTTP at all."""
+
+    broker: BrokerAddress
+    stores: tuple[str, ...]
+    data: Path
+    client_id: str = "haina-collector"
+    http: str | None = "127.0.0.1:8791"
+    areas: tuple[str, ...] = ()
+    journal_limit_bytes: int = 2 * 1024**3
+    max_devices: int = 200_000
+    time_limits: TimeLimits = field(default_factory=TimeLimits)
+    give_up_s: float = 30.0
+    """A hole in a device's numbers that has stood for so long is given up; longer than a gateway takes to resend."""
+
+    @property
+    def filters(self) -> list[str]:
+        """What to subscribe to: everything, or only some areas."""
+        levels = [f"{PREFIX}/{kind}" for kind in (TopicClass.TELEMETRY, TopicClass.STATUS)]
+        areas = [check_level(area) for area in self.areas] or ["+"]
+        return [*(f"{level}/{area}/+/+/+" for level in levels for area in areas), CLOCK_TOPIC]
+
+
+class Collector:
+    """The running line. Make it in an event loop, `run` it once, `stop` it from anywhere in the loop.
+
+    Raises `journal.JournalUnusable`, `stores.BadStoreURL` and `haina.contract.BadTopic` when it cannot begin.
+    """
+
+    def __init__(self, settings: Settings, open_store: Callable[[str], Store] = open_store) -> None:
+        filters = settings.filters
+        stores = [(url, open_store(url)) for url in dict.fromkeys(settings.stores)]
+        self.settings: Final = settings
+        self.journal: Final = Journal(settings.data)
+        self.accounting: Final = Accounting(settings.max_devices)
+        self.journal.replay(self.accounting)
+        self.durable_counters = self.journal.counters()
+        self.ingest: Final = Ingest(self.accounting, settings.time_limits, counters=self.durable_counters)
+        self.size: Size = self.journal.size
+        self.connection: BrokerConnection | None = None
+        self.broker_reason: str | None = "not connected yet"
+        self.disk_reason: str | None = None
+        self.journal_full = False
+        self.in_commit_messages = 0
+        self.commit_s: collections.deque[float] = collections.deque(maxlen=1_000)
+        self.samples: collections.deque[Sample] = collections.deque(maxlen=SAMPLES)
+        self.started_s: Final = time.monotonic()
+        self._filters = filters
+        self._recent = Recent()
+        self.shippers: Final = self._shippers(stores)
+        self._settled: dict[str, Settled] = {}  # as committed
+        self._loop = asyncio.get_running_loop()
+        self._committer = Worker("journal")
+        self._housekeeper = Worker("journal-house")
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._committing = False
+        self._durable = 0  # number of the last committed transaction
+        self._last_snapshot = self._last_number = self.durable_counters.get("journaled", 0)
+        self._last_snapshot_s = self._last_trim_s = self._last_take_s = self._loop.time()
+        self._paused: set[str] = set()
+        self._reading = asyncio.Event()  # set when a wait for reading to go on may be over
+        self._owed: list[Site] = []
+        self._outbox: collections.deque[tuple[int, list[tuple[bytes, bytes]]]] = collections.deque()
+        self._ready: dict[bytes, bytes] = {}
+        self._ticks = 0
+        self._rejected_told = 0
+        self._last_letter: DeadLetter | None = None
+        self._log = structlog.get_logger()
+
+    def _shippers(self, stores: Sequence[tuple[str, Store]]) -> list[Shipper]:
+        known = self.journal.stores()
+        journaled = self.durable_counters.get("journaled", 0)
+        oldest = self.journal.first() or journaled + 1
+        names = collections.Counter[str]()
+        shippers = []
+        for url, store in stores:
+            names[store.name] += 1
+            name = store.name if names[store.name] == 1 else f"{store.name}-{names[store.name]}"
+            settled = known.get(url) or Settled(url, oldest - 1, 0, oldest - 1)
+            missed = oldest - 1 - settled.cursor
+            if missed > 0:  # it was not configured for a while, and the others did not wait for it
+                structlog.get_logger().warning(
+                    "a store missed points while it was not configured", store=name, missed=missed
+                )
+                settled = Settled(url, oldest - 1, settled.refused, settled.since + missed)
+            shipper = Shipper(url, name, store, self.journal, self._recent, settled, lambda: None)
+            shipper.committed(journaled)
+            shippers.append(shipper)
+        return shippers
+
+    # Running
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Collect until `stop`; then commit, acknowledge, ship for a moment, and close. Raises `CannotStart`."""
+        options = ConnectOptions(
+            self.settings.client_id,
+            clean_session=False,
+            # Any smaller limit would give anybody a message that ends the connection, is redelivered, and so on.
+            max_packet_bytes=MAX_PACKET_BYTES,
+            max_in_flight=5_000,
+        )
+        listener = _listen(self.settings.http) if self.settings.http else None
+        broker = asyncio.create_task(stay_connected(self.settings.broker, options, self, self._opened))
+        commits = asyncio.create_task(self._commit_forever())
+        ships = [asyncio.create_task(shipper.run()) for shipper in self.shippers]
+        ticks = asyncio.create_task(self._tick_forever())
+        stopping = asyncio.create_task(self._stopping.wait())
+        tasks: list[asyncio.Task[object]] = [broker, commits, *ships, ticks, stopping]
+        if listener is not None:
+            tasks.append(asyncio.create_task(serve(self, listener)))
+        ready()
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()  # raises what ended it: nothing else ends before it is told to
+            await self._finish(commits, ships)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # of which the broker's says DISCONNECT
+            for shipper in self.shippers:
+                await shipper.close()
+            await self._housekeeper.call(self.journal.keep_house)
+            self._housekeeper.stop()
+            self._committer.stop()
+            self.journal.close()
+
+    def stop(self) -> None:
+        """Begin to end; `run` returns soon."""
+        self._stopping.set()
+
+    async def _finish(self, commits: "asyncio.Task[None]", ships: "Sequence[asyncio.Task[None]]") -> None:
+        self._pause("the end")
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COMMIT_AT_END_S):
+                await commits
+        if self.connection is not None:
+            self._tick_watermarks(at_once=True)
+            with contextlib.suppress(TimeoutError, ConnectionClosed):
+                async with asyncio.timeout(1.0):
+                    await self.connection.drain()
+        for shipper in self.shippers:
+            shipper.stop()
+        if ships:
+            await asyncio.wait(ships, timeout=SHIP_AT_END_S)
+        if not commits.done() or commits.cancelled():
+            return  # the disk still does not take it; the broker has kept what was not acknowledged
+        with contextlib.suppress(CommitFailed):
+            await self._committer.call(self.journal.commit, self._take(at_end=True))
+
+    # What the connection tells
+
+    async def _opened(self, connection: BrokerConnection) -> None:
+        self.connection = connection
+        self.ingest.new_connection(connection.epoch)
+        self.accounting.forgive()
+        while self._paused and connection.is_open:
+            connection.pause_reading()  # the answer to a SUBSCRIBE would not be read either, so do not ask yet
+            self._reading.clear()
+            await self._reading.wait()
+        await connection.subscribe(self._filters)
+        self.broker_reason = None
+        self._owe_everybody()
+
+    def connected(self, session_present: bool) -> None:
+        """The broker accepted (`haina.mqtt.Receiver`)."""
+        self._log.info("connected", broker=str(self.settings.broker), session_present=session_present)
+
+    def received(self, batch: list[Publish]) -> None:
+        """Messages arrived."""
+        ingest = self.ingest
+        ingest.receive(batch)
+        if not self._committing:
+            self._wake.set()
+        if ingest.pending_messages > MAX_PENDING_MESSAGES or ingest.pending_bytes > MAX_PENDING_BYTES:
+            self._pause("memory")
+
+    def acknowledged(self, packet_ids: list[int]) -> None:
+        """The broker has these watermarks; there is room for more."""
+        if self._ready:
+            self._publish_ready()
+
+    def disconnected(self, reason: str) -> None:
+        """The connection is gone, and with it what was not acknowledged on it."""
+        self.connection = None
+        self.broker_reason = reason
+        self._reading.set()
+        self._outbox.clear()
+        self._ready.clear()
+
+    def _pause(self, why: str) -> None:
+        self._paused.add(why)
+        if self.connection is not None:
+            self.connection.pause_reading()
+
+    def _resume(self, why: str) -> None:
+        if why in self._paused:
+            self._paused.remove(why)
+            if not self._paused:
+                self._reading.set()
+                self.accounting.forgive()
+                if self.connection is not None:
+                    self.connection.resume_reading()
+
+    @property
+    def paused(self) -> list[str]:
+        """Why reading from the broker stands still; empty when it does not."""
+        return sorted(self._paused)
+
+    # Commits
+
+    async def _commit_forever(self) -> None:
+        while True:
+            while self.ingest.pending or self._side_work_due():
+                self._committing = True
+                await self._commit(self._take())
+                self._committing = False
+            if self._stopping.is_set():
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _take(self, *, at_end: bool = False) -> Transaction:
+        """All that is pending, and with it what the shippers have settled and what is due for the journal's house."""
+        transaction = self.ingest.take()
+        for shipper in self.shippers:
+            settled = shipper.settled
+            if self._settled.get(shipper.key) != settled:
+                self._settled[shipper.key] = settled
+                transaction.settled.append(settled)
+            if shipper.dead_letters:
+                transaction.dead_letters += shipper.dead_letters
+                shipper.dead_letters = []
+        self._last_take_s = now_s = self._loop.time()
+        number = transaction.counters["journaled"]
+        if at_end or self._snapshot_due(number, now_s):
+            transaction.snapshot = list(self.accounting.unsaved())
+            self._last_snapshot, self._last_snapshot_s = number, now_s
+        if at_end or self._trim_due(now_s):
+            transaction.trim_through = self._trimmable()
+            self._last_trim_s = now_s
+        return transaction
+
+    def _everywhere(self) -> int:
+        """Up to this number every store has settled; without a store, nothing waits."""
+        return min((shipper.cursor for shipper in self.shippers), default=self.ingest.counters["journaled"])
+
+    def _trimmable(self) -> int:
+        return min(self._everywhere(), self._last_snapshot)
+
+    def _snapshot_due(self, number: int, now_s: float) -> bool:
+        if number - self._last_snapshot >= SNAPSHOT_POINTS:
+            return True
+        waited_s = now_s - self._last_snapshot_s
+        if waited_s >= SNAPSHOT_S:
+            return self.accounting.has_unsaved
+        return self.journal_full and waited_s >= 1.0 and self._everywhere() > self._last_snapshot
+
+    def _trim_due(self, now_s: float) -> bool:
+        trimmable = self._trimmable() - self.size.trimmed_through
+        if trimmable <= 0:
+            return False
+        return trimmable >= TRIM_POINTS or self.journal_full or now_s - self._last_trim_s >= TRIM_S
+
+    def _side_work_due(self) -> bool:
+        """Whether a commit is worth its fsync although nothing has arrived."""
+        now_s = self._loop.time()
+        if now_s - self._last_take_s < SETTLE_S:
+            return False
+        if any(self._settled.get(shipper.key) != shipper.settled for shipper in self.shippers):
+            return True
+        return self._trim_due(now_s) or self._snapshot_due(self.ingest.counters["journaled"], now_s)
+
+    async def _commit(self, transaction: Transaction) -> None:
+        """Commit, however long the disk takes, then acknowledge and pass on."""
+        self.in_commit_messages = transaction.messages
+        began_s = self._loop.time()
+        while True:
+            try:
+                self.size = await self._committer.call(self.journal.commit, transaction)
+                break
+            except CommitFailed as error:
+                if self.disk_reason is None:
+                    self._log.error("the journal cannot be written; nothing is acknowledged", reason=str(error))
+                self.disk_reason = str(error)
+                self._pause("disk")
+                await asyncio.sleep(1.0)
+        if self.disk_reason is not None:
+            self._log.info("the journal can be written again")
+            self.disk_reason = None
+            self._resume("disk")
+        self.commit_s.append(self._loop.time() - began_s)
+        self._committed(transaction)
+
+    def _committed(self, transaction: Transaction) -> None:
+        self._durable = transaction.number
+        self.durable_counters = transaction.counters
+        self.in_commit_messages = 0
+        connection = self.connection
+        if connection is not None and connection.epoch == transaction.epoch:
+            connection.acknowledge(transaction.packet_ids)
+        groups = transaction.groups
+        if groups:
+            for group in groups:
+                self._recent.add(group)
+            last = groups[-1].last
+            for shipper in self.shippers:
+                shipper.committed(last)
+        if transaction.dead_letters:
+            self._last_letter = transaction.dead_letters[-1]
+        if self._outbox:
+            self._flush_watermarks()
+        if self.size.groups_bytes >= self.settings.journal_limit_bytes:
+            if not self.journal_full:
+                self.journal_full = True
+                self._log.error("the journal is full; reading stops until a store takes more", **self._fullness())
+            self._pause("journal")
+        elif self.journal_full and self.size.groups_bytes < 0.9 * self.settings.journal_limit_bytes:
+            self.journal_full = False
+            self._log.info("the journal has room again", **self._fullness())
+            self._resume("journal")
+        if "memory" in self._paused:
+            self._resume("memory")
+
+    def _fullness(self) -> dict[str, int]:
+        return {"journal_bytes": self.size.groups_bytes, "limit_bytes": self.settings.journal_limit_bytes}
+
+    # Watermarks
+
+    def _owe_everybody(self) -> None:
+        """A new connection may mean a new broker, which has never heard a watermark."""
+        self._outbox.clear()
+        self._ready.clear()
+        self.accounting.settle_touched()
+        self._owed = list(self.accounting.sites.values())
+        for site in self._owed:
+            site.owed = True
+            site.due_s = 0.0
+
+    def _tick_watermarks(self, *, at_once: bool = False) -> None:
+        """Say what is durable for every site that is due.
+
+        The devices' numbers include readings that are still pending, so what is said now is true only after the
+        transaction that will hold them.
+        """
+        self._owed += self.accounting.settle_touched()
+        if not self._owed or self.connection is None or self.broker_reason is not None:
+            return
+        now_s = self._loop.time()
+        due: list[tuple[bytes, bytes]] = []
+        waiting: list[Site] = []
+        for site in self._owed:
+            if site.due_s > now_s and not at_once:
+                waiting.append(site)
+                continue
+            site.owed = False
+            site.due_s = now_s + WATERMARK_S
+            due.append((site.topic, site.watermark()))
+        self._owed = waiting
+        if due:
+            self._outbox.append((self.ingest.open_transaction, due))
+            self._flush_watermarks()
+
+    def _flush_watermarks(self) -> None:
+        while self._outbox and self._outbox[0][0] <= self._durable:
+            self._ready.update(self._outbox.popleft()[1])
+        if self._ready:
+            self._publish_ready()
+
+    def _publish_ready(self) -> None:
+        connection = self.connection
+        if connection is None or not connection.is_open or not connection.writable:
+            return
+        room = connection.room
+        if room >= len(self._ready):
+            messages = list(self._ready.items())
+            self._ready.clear()
+        else:
+            messages = [self._ready.popitem() for _ in range(room)]
+        if messages:
+            connection.publish(messages, qos=1, retain=True)
+
+    # Time
+
+    async def _tick_forever(self) -> None:
+        house: asyncio.Task[None] | None = None
+        sweep_s = self._loop.time() + GAP_SWEEP_S
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._ticks += 1
+            self._tick_watermarks()
+            if self._ready:
+                self._publish_ready()
+            if not self._committing and (self.ingest.pending or self._side_work_due()):
+                self._wake.set()
+            if self._ticks % SECOND_TICKS:
+                continue
+            now_s = self._loop.time()
+            self.ingest.tick()
+            self._sample(now_s)
+            self._recent.forget_through(self._everywhere())
+            if now_s >= sweep_s:
+                sweep_s = now_s + GAP_SWEEP_S
+                self._sweep(now_s)
+            if house is None or house.done():
+                house = asyncio.create_task(self._housekeeper.call(self.journal.keep_house))
+
+    def _sample(self, now_s: float) -> None:
+        self.samples.append(
+            Sample(
+                now_s,
+                self.received_readings,
+                self.durable_counters.get("journaled", 0),
+                {shipper.name: shipper.cursor for shipper in self.shippers},
+            )
+        )
+
+    def _sweep(self, now_s: float) -> None:
+        if self.broker_reason is None and not self._paused:
+            given_up = self.ingest.give_up_stale(now_s, self.settings.give_up_s)
+            if given_up:
+                self._log.warning("readings are missing: gaps were given up", missing=given_up)
+        rejected = self.durable_counters.get("rejected", 0)
+        if rejected > self._rejected_told and self._last_letter is not None:
+            self._log.warning(
+                "messages were rejected",
+                rejected=rejected - self._rejected_told,
+                topic=self._last_letter.topic[:100],
+                reason=self._last_letter.reason,
+            )
+        self._rejected_told = rejected
+
+    # Accounts
+
+    @property
+    def in_memory(self) -> int:
+        """Readings received and not yet durable."""
+        return self.in_commit_messages + self.ingest.pending_readings
+
+    @property
+    def received_readings(self) -> int:
+        """Readings received in all, over all restarts."""
+        return self.ingest.counters["received"] + self.ingest.pending_readings
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise CannotStart(f"--http {address!r} is not host:port")
+    listener: socket.socket | None = None
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(100)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(f"port {port} of {host} is in use; choose another with --http") from None
+        raise CannotStart(f"cannot listen on {address}: {error.strerror or error}; choose another --http") from None
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,295 @@
+"""From the journal to a store: batches, retries, and what to do with a point no store will ever take.
+
+Each store has a *shipper* with a thread and a cursor of its own, so a store that is down delays neither another store
+nor an acknowledgement. A shipper follows the journal's end from memory (`Recent`) and reads the file only when it has
+fallen behind. A store that is unavailable is asked again for ever, in growing intervals; a store that refuses is
+asked about each half, until the point it means stands alone: that one becomes a dead letter, counted as *refused*.
+
+Every point is settled in order, stored or refused, so a cursor is all that must be remembered; it is committed with
+the journal's next transaction. After a crash a few points may be shipped again, under the same numbers.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from collector.ingest import DEAD_LETTER_BYTES, DeadLetter, Group, Settled
+from collector.journal import CommitFailed, Journal
+from collector.stores.protocol import Store, StoreRefused, StoreUnavailable
+from haina.contract import Point, Topic, TopicClass, measurement, telemetry_payload
+from haina.contract.measurement import Value
+from haina.mqtt.connection import Backoff
+
+BATCH_POINTS: Final = 5_000
+BATCH_WAIT_S: Final = 0.010
+"""A batch goes when it is full or when its first point has waited this long."""
+
+RECENT_POINTS: Final = 50_000
+"""Points kept in memory after their commit, for shippers that keep up."""
+
+REFUSED_LOG_S: Final = 10.0
+"""The shortest time between two log lines about refused points, in seconds."""
+
+Result = TypeVar("Result")
+
+
+class Worker:
+    """One thread for blocking calls, one at a time. Unlike an executor's, it never holds up the end of the process."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    async def call(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Call `function(*args)` in the thread; what it raises is raised here."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._calls.put((lambda: function(*args), future))
+        return await future
+
+    def stop(self) -> None:
+        """Let the thread end after the calls that wait."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (item := self._calls.get()) is not None:
+            call, future = item
+            try:
+                result, error = call(), None
+            except BaseException as raised:
+                result, error = None, raised
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+                self._loop.call_soon_threadsafe(_resolve, future, result, error)
+
+
+def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():  # cancelled meanwhile
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+class Recent:
+    """The newest committed groups, in memory; the oldest are forgotten first."""
+
+    def __init__(self, max_points: int = RECENT_POINTS) -> None:
+        self._max_points = max_points
+        self._groups: list[Group] = []
+        self._firsts: list[int] = []
+        self._points = 0
+
+    def add(self, group: Group) -> None:
+        self._groups.append(group)
+        self._firsts.append(group.first)
+        self._points += len(group.points)
+        if self._points > self._max_points:
+            self._forget(self._max_points * 3 // 4)
+
+    def _forget(self, keep_points: int) -> None:
+        forgotten = 0
+        while self._points > keep_points:
+            self._points -= len(self._groups[forgotten].points)
+            forgotten += 1
+        del self._groups[:forgotten], self._firsts[:forgotten]
+
+    def forget_through(self, number: int) -> None:
+        """Forget what every shipper has settled."""
+        settled = bisect_right(self._firsts, number)
+        if settled and self._groups[settled - 1].last > number:
+            settled -= 1
+        if settled:
+            self._points -= sum(len(group.points) for group in self._groups[:settled])
+            del self._groups[:settled], self._firsts[:settled]
+
+    def read(self, number: int, max_points: int) -> list[Group] | None:
+        """Groups from the one that holds point `number` on; None if that one is not here (any more)."""
+        index = bisect_right(self._firsts, number) - 1
+        if index < 0:
+            return None
+        found: list[Group] = []
+        points = 0
+        for group in self._groups[index:]:
+            found.append(group)
+            points += len(group.points)
+            if points >= max_points:
+                break
+        return found
+
+
+class Shipper:
+    """Brings one store up to the journal's end, and keeps it there."""
+
+    def __init__(
+        self,
+        key: str,
+        name: str,
+        store: Store,
+        journal: Journal,
+        recent: Recent,
+        settled: Settled,
+        on_settled: Callable[[], None],
+        backoff: Backoff = Backoff(0.2, 15.0),
+    ) -> None:
+        self.key: Final = key
+        self.name: Final = name
+        self.cursor = settled.cursor
+        self.refused = settled.refused
+        self.since = settled.since
+        self.dead_letters: list[DeadLetter] = []
+        """Refused points that no transaction has taken yet."""
+        self.down_reason: str | None = None
+        self._store = store
+        self._journal = journal
+        self._recent = recent
+        self._on_settled = on_settled
+        self._backoff = backoff
+        self._worker = Worker(f"ship-{name}")
+        self._committed = settled.cursor
+        self._more = asyncio.Event()
+        self._stopping = False
+        self._tell_refused_s = 0.0
+        self._log = structlog.get_logger().bind(store=name)
+
+    @property
+    def stored(self) -> int:
+        return self.cursor - self.since - self.refused
+
+    @property
+    def pending(self) -> int:
+        return self._committed - self.cursor
+
+    @property
+    def settled(self) -> Settled:
+        return Settled(self.key, self.cursor, self.refused, self.since)
+
+    def committed(self, last: int) -> None:
+        """The journal holds points up to number `last`."""
+        if last > self._committed:
+            self._committed = last
+            self._more.set()
+
+    async def run(self) -> None:
+        """Ship for ever; cancel it, or `stop` it and let it end with what is there."""
+        while True:
+            if self.cursor == self._committed:
+                if self._stopping:
+                    return
+                self._more.clear()
+                await self._more.wait()
+                continue
+            if self.pending < BATCH_POINTS and not self._stopping:
+                await asyncio.sleep(BATCH_WAIT_S)
+            points = await self._next()
+            await self._settle(points, self.cursor + len(points))
+
+    def stop(self) -> None:
+        """End `run` once everything committed is settled."""
+        self._stopping = True
+        self._more.set()
+
+    async def close(self) -> None:
+        """Close the store, unless it is stuck in a call: then it is left alone."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._worker.call(self._store.close)
+        except TimeoutError:
+            self._log.warning("the store did not let go in time")
+        except Exception as error:
+            self._log.warning("closing the store failed", reason=str(error))
+        self._worker.stop()
+
+    async def _next(self) -> Sequence[Point]:
+        """The points after the cursor, at most a batch of them."""
+        number = self.cursor + 1
+        wanted = min(BATCH_POINTS, self.pending)
+        groups = self._recent.read(number, wanted)
+        while groups is None:
+            try:
+                groups = await self._worker.call(self._journal.read, number, wanted)
+            except CommitFailed as error:
+                self._down(str(error))
+                await asyncio.sleep(1.0)
+        points: list[Point] = []
+        for group in groups:
+            points += group.points if group.first >= number else group.points[number - group.first :]
+        return points if len(points) <= wanted else points[:wanted]
+
+    async def _settle(self, points: Sequence[Point], cursor: int) -> None:
+        try:
+            await self._write(points, cursor)
+        except StoreRefused as refusal:
+            if len(points) == 1:
+                self._refuse(points[0], str(refusal))
+            else:
+                half = len(points) // 2
+                await self._settle(points[:half], cursor - len(points) + half)
+                await self._settle(points[half:], cursor)
+                return
+        self.cursor = cursor
+        self._on_settled()
+
+    def _refuse(self, point: Point, reason: str) -> None:
+        self.refused += 1
+        letter = _dead_letter(self.name, point, reason)
+        self.dead_letters.append(letter)
+        now_s = time.monotonic()
+        if now_s >= self._tell_refused_s:  # every one of them is a dead letter; the log need not have them all
+            self._tell_refused_s = now_s + REFUSED_LOG_S
+            self._log.warning("a point was refused", topic=letter.topic, reason=reason, refused_so_far=self.refused)
+
+    async def _write(self, points: Sequence[Point], cursor: int) -> None:
+        """Write, however long it takes. Raises `StoreRefused`."""
+        failures = 0
+        while True:
+            try:
+                await self._worker.call(self._store.write, self._journal.source, cursor, points)
+            except StoreUnavailable as error:
+                failures += 1
+                wait_s = self._backoff.wait_s(failures)
+                if error.retry_after_s is not None:
+                    wait_s = max(wait_s, min(error.retry_after_s, 300.0))
+                self._down(str(error))
+            except StoreRefused:
+                self._up()
+                raise
+            except Exception as error:  # a store's mistake must not end the shipping, nor hide
+                failures += 1
+                wait_s = self._backoff.wait_s(failures)
+                self._down(f"{type(error).__name__}: {error}")
+            else:
+                self._up()
+                return
+            await asyncio.sleep(wait_s)
+
+    def _down(self, reason: str) -> None:
+        if self.down_reason is None:
+            self._log.warning("the store is down", reason=reason)
+        self.down_reason = reason
+
+    def _up(self) -> None:
+        if self.down_reason is not None:
+            self._log.info("the store is back", pending=self.pending)
+            self.down_reason = None
+
+
+def _dead_letter(store: str, point: Point, reason: str) -> DeadLetter:
+    names = measurement(point.measurement).field_names
+    values: dict[str, Value] = {
+        name: value for name, value in zip(names, point.values, strict=True) if value is not None
+    }
+    return DeadLetter(
+        int(time.time() * 1000),
+        store,
+        str(Topic(TopicClass.TELEMETRY, point.area, point.site, point.device, point.measurement)),
+        telemetry_payload(point.time_ms, point.boot, point.seq, values)[:DEAD_LETTER_BYTES],
+        reason[:300],
+    )

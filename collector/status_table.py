@@ -1,0 +1,83 @@
+"""A collector's status as tables for a terminal."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+
+def print_status(status: dict[str, Any], console: Console | None = None) -> None:
+    """Print what `/status` answered."""
+    console = console or Console()
+    broker, journal, gateways = status["broker"], status["journal"], status["gateways"]
+    for problem in status["problems"]:
+        console.print(Text(f"✗ {problem}", style="bold red"))
+    line = _table("Line")
+    line.add_row("broker", f"{broker['url']} {'connected' if broker['connected'] else 'down'}")
+    if broker["paused_for"]:
+        line.add_row("reading stopped for", ", ".join(broker["paused_for"]))
+    clock = status["clock"]
+    if clock is None:
+        line.add_row("clock", "unknown")
+    else:
+        line.add_row("clock", f"{_time(clock['time'])}  {clock['phase']}, run {clock['run']}")
+    line.add_row("gateways", ", ".join(f"{number:,} {state}" for state, number in gateways.items()))
+    line.add_row("devices", f"{status['devices']['known']:,} of at most {status['devices']['limit']:,}")
+    line.add_row("received", f"{status['rates']['received_hz']:,.0f} /s")
+    line.add_row("journal", f"{_mib(journal['bytes'])} of at most {_mib(journal['limit_bytes'])}")
+    line.add_row("dead letters", f"{journal['dead_letters']:,}")
+    if journal["commit_ms_p99"] is not None:
+        line.add_row("commit p50, p99", f"{journal['commit_ms_p50']:.1f} ms, {journal['commit_ms_p99']:.1f} ms")
+    console.print(line)
+
+    counters = Table(title="Readings", title_justify="left")
+    for name in status["counters"]:
+        counters.add_column(name.replace("_", " "), justify="right")
+    counters.add_row(*(f"{number:,}" for number in status["counters"].values()))
+    console.print(counters)
+    if status["rejected"]:
+        console.print("rejected: " + ", ".join(f"{number:,} {kind}" for kind, number in status["rejected"].items()))
+
+    if status["stores"]:
+        stores = Table(title="Stores", title_justify="left")
+        for name in ("store", "stored", "pending", "refused", "rate /s", "lag s", "state"):
+            stores.add_column(name, justify="left" if name in {"store", "state"} else "right")
+        for store in status["stores"]:
+            stores.add_row(
+                store["name"],
+                f"{store['stored']:,}",
+                f"{store['pending']:,}",
+                f"{store['refused']:,}",
+                f"{store['rate_hz']:,.0f}",
+                f"{store['lag_s']:,.1f}",
+                escape(f"down: {store['down']}") if store["down"] else "up",
+            )
+        console.print(stores)
+
+    if status.get("device_table"):
+        devices = Table(title="Devices", title_justify="left")
+        columns = ("area", "site", "device", "boot", "received", "missing", "duplicates", "reordered", "last_seen")
+        for name in columns:
+            devices.add_column(name.replace("_", " "), justify="left" if name in columns[:3] else "right")
+        for device in status["device_table"]:
+            cells = [str(device[name]) for name in columns[:-1]]
+            devices.add_row(*cells, _time(device["last_seen"]))
+        console.print(devices)
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    return table
+
+
+def _time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024**2:,.1f} MiB"
