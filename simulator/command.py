@@ -73,11 +73,11 @@ def simulate(
 
       haina simulate --scenario laptop --seed 7 --start 2026-03-02T00:00+08:00 --duration 6h --to out.jsonl
     """
-    from simulator.scenario import ScenarioError, load
+    from simulator.scenario import BadScenario, load
 
     try:
         town_plan = load(scenario)
-    except ScenarioError as error:
+    except BadScenario as error:
         fail(str(error))
     wanted_s = duration_s(duration, "--duration") if duration else None
     if to is not None:
@@ -221,12 +221,12 @@ def scenario_check(
 
       haina scenario check pilot-zone
     """
-    from simulator.scenario import ScenarioError, load
+    from simulator.scenario import BadScenario, load
     from simulator.traffic import show_traffic
 
     try:
         town_plan = load(scenario)
-    except ScenarioError as error:
+    except BadScenario as error:
         fail(str(error))
     show_traffic(town_plan, as_json=as_json)
 

@@ -4,7 +4,7 @@ Readings go out at QoS 1, but the broker's PUBACK is not the end: a broker may f
 reading until the collector's retained *watermark* for the site covers it, and says again what is not covered
 
 - after every reconnect, because the broker at the other end may have lost everything,
-- when the watermark moves on without it (a gap), and
+- when a watermark comes and leaves it uncovered for a while (a gap), and
 - after a long silence, ever more rarely, because a collector that is down will come back.
 
 The collector drops what it already has, so saying it again is safe. All gateways of a run share one `Window`:
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 MAX_IN_FLIGHT = 100  # of one gateway towards the broker; more does not help, the collector's own 100 bound the line
 KEEP_ALIVE_S = 30
-GAP_RESEND_S = 2.0  # after this long, a watermark that has moved on and left a reading uncovered means a gap
+GAP_RESEND_S = 2.0  # a reading that a watermark left uncovered may still be under way; after this long it is a gap
 SILENCE_RESEND_S = 30.0  # and doubling, up to:
 SILENCE_RESEND_CAP_S = 600.0
 REMEMBERED_COMMANDS = 1_000
@@ -116,7 +116,7 @@ class Gateway:
         self._sent: deque[_Held] = deque()
         self._sent_before = 0  # how many of the first in `_unsent` are being said again
         self._last_said_s = 0.0
-        self._head_since_s = 0.0  # since when the first of `_sent` has waited to be covered
+        self._suspected: _Held | None = None  # the first reading said, that a watermark left uncovered
         self._silence_s = SILENCE_RESEND_S
         self._obeyed: dict[str, None] = {}
         self._watermark_topic = str(Topic(TopicClass.WATERMARK, site.area, site.id, "gateway", "durable")).encode()
@@ -144,15 +144,12 @@ class Gateway:
             return
         held = [self._unsent.popleft() for _ in range(count)]
         connection.publish([reading.message for reading in held])
-        now_s = time.monotonic()
-        if not self._sent:
-            self._head_since_s = now_s
         self._sent.extend(held)
         again = min(count, self._sent_before)
         self._sent_before -= again
         self.resent += again
         self.published += count - again
-        self._last_said_s = now_s
+        self._last_said_s = time.monotonic()
 
     def publish_clock(self, clock: Clock) -> None:
         """Tell the town's time; dropped when not connected, because the next one replaces it."""
@@ -257,13 +254,19 @@ class Gateway:
             freed_unsent = self._free(self._unsent, durable)
             self._sent_before = max(0, self._sent_before - freed_unsent)
             freed += freed_unsent
-        now_s = time.monotonic()
         if freed:
             self._window.release(freed)
             self._silence_s = SILENCE_RESEND_S
-            self._head_since_s = now_s
-        elif self._sent and now_s - self._head_since_s > GAP_RESEND_S:
-            self._take_back()  # the caller pumps
+        elif self._sent and self._suspected is None:
+            self._suspected = self._sent[0]
+            asyncio.get_running_loop().call_later(GAP_RESEND_S, self._check_gap)
+
+    def _check_gap(self) -> None:
+        """Say again what a watermark left uncovered a while ago, if it still is."""
+        if self._sent and self._sent[0] is self._suspected:
+            self._take_back()
+            self.pump()
+        self._suspected = None
 
     @staticmethod
     def _free(held: deque[_Held], durable: dict[str, int]) -> int:

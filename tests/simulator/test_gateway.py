@@ -1,0 +1,211 @@
+"""Gateways: what they said stays in their custody until the collector's watermark covers it."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+from haina.contract import Command, Meta, Reply, Status, Topic, TopicClass, Watermark, decode, encode, measurement
+from haina.mqtt.codec import Publish
+from haina.mqtt.connection import BrokerAddress, Connection, ConnectOptions, stay_connected
+from simulator.gateway import Gateway, Slice, Window
+from simulator.town import Device, Town
+from simulator.truth import NoTruth
+from tests.brokers import mosquitto_broker
+
+START = 1_790_000_000_000
+MOTION = measurement("home_motion")
+
+
+class Collector:
+    """Just enough of one: remembers what it heard, and publishes watermarks when told to."""
+
+    def __init__(self) -> None:
+        self.heard: Counter[tuple[str, int]] = Counter()
+        self.others: dict[bytes, bytes] = {}
+        self.connection: Connection | None = None
+        self.covers = True
+        self.forget: Callable[[str, int], bool] = lambda _device, _seq: False
+
+    async def open(self, connection: Connection) -> None:
+        self.connection = connection
+        await connection.subscribe(
+            [c.filter for c in (TopicClass.TELEMETRY, TopicClass.STATUS, TopicClass.META, TopicClass.REPLY)]
+        )
+        self.cover()  # as the real one does: gateways learn that somebody listens again
+
+    def connected(self, session_present: bool) -> None: ...
+
+    def disconnected(self, reason: str) -> None: ...
+
+    def acknowledged(self, packet_ids: list[int]) -> None: ...
+
+    def received(self, batch: list[Publish]) -> None:
+        for publish in batch:
+            topic = Topic.parse(publish.topic.decode())
+            if topic.topic_class is not TopicClass.TELEMETRY:
+                self.others[publish.topic] = publish.payload
+                continue
+            seq = MOTION.decoder.decode(publish.payload).seq
+            if not self.forget(topic.device, seq):
+                self.heard[topic.device, seq] += 1
+        assert self.connection is not None
+        self.connection.acknowledge([publish.packet_id for publish in batch if publish.qos])
+        if self.covers:
+            self.cover()
+
+    def cover(self) -> None:
+        durable: dict[str, int] = {}
+        for device, _ in self.heard:
+            seq = durable.get(device, 0)
+            while (device, seq + 1) in self.heard:
+                seq += 1
+            durable[device] = seq
+        assert self.connection is not None
+        if self.connection.is_open and self.connection.room:
+            message = encode(Watermark(boot=1, durable=durable))
+            self.connection.publish([(b"haina/v1/watermark/a01/h0001/gateway/durable", message)], retain=True)
+
+
+class Home:
+    """A site with two sensors, its gateway, and a collector, all on one broker."""
+
+    def __init__(self, address: BrokerAddress) -> None:
+        self.address = address
+        self.town = Town(seed=1, start_ms=START, run="r", boot=1, truth=NoTruth())
+        self.site = self.town.site("a01", "h0001", "home", (121.4, 31.25))
+        self.sensors = [self.site.device(f"pir-{room}", "infrared", room=room) for room in ("kitchen", "bedroom")]
+        self.window = Window(10_000)
+        self.gateway = Gateway(self.site, self.window, self.town.obey)
+        self.collector = Collector()
+
+    def say(self, count: int, device: Device | None = None) -> Slice:
+        for number in range(count):
+            (device or self.sensors[number % 2]).send(MOTION, {"motion": True})
+        slice_ = Slice(self.town.now_ms)
+        slice_.pending = count
+        for emission in self.town.outbox:
+            self.gateway.say(emission, slice_)
+        self.town.outbox = []
+        self.window.take(count)
+        self.gateway.pump()
+        return slice_
+
+    async def until(self, truth: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not truth():  # noqa: ASYNC110 - truths about other processes raise no event
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def build_home(address: BrokerAddress) -> AsyncIterator[Home]:
+    home = Home(address)
+    options = ConnectOptions("collector", clean_session=False)
+    tasks = [asyncio.create_task(stay_connected(address, options, home.collector, home.collector.open))]
+    await home.until(lambda: home.collector.connection is not None)
+    tasks.append(asyncio.create_task(home.gateway.stay(address)))
+    try:
+        yield home
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_readings_are_held_until_the_watermark_covers_them() -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            async with build_home(broker.address) as home:
+                home.collector.covers = False
+                slice_ = home.say(500)
+                await home.until(lambda: len(home.collector.heard) == 500)
+                assert home.window.outstanding == 500
+                assert slice_.pending == 500
+                home.collector.cover()
+                await home.until(lambda: home.window.outstanding == 0)
+                assert slice_.pending == 0
+                assert home.gateway.published == 500
+
+    asyncio.run(scene())
+
+
+def test_a_broker_that_forgets_everything_loses_nothing() -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            async with build_home(broker.address) as home:
+                home.collector.covers = False
+                home.say(300)
+                await home.until(lambda: len(home.collector.heard) == 300)
+                home.collector.heard.clear()  # as if they had still been inside the broker
+                broker.kill()
+                home.say(100)
+                broker.restart()
+                await home.until(lambda: len(home.collector.heard) == 400)
+                home.collector.cover()
+                await home.until(lambda: home.window.outstanding == 0)
+
+    asyncio.run(scene())
+
+
+def test_a_gap_that_the_watermark_reveals_is_said_again() -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            async with build_home(broker.address) as home:
+                lost_once = {("pir-kitchen", 1), ("pir-kitchen", 2)}
+
+                def forget(device: str, seq: int) -> bool:
+                    dropped = (device, seq) in lost_once
+                    lost_once.discard((device, seq))
+                    return dropped
+
+                home.collector.forget = forget
+                home.say(10)
+                await home.until(lambda: not lost_once)
+                home.say(1, home.sensors[1])  # the bedroom's watermark moves on, the kitchen's does not
+                await home.until(lambda: home.window.outstanding == 0)
+                assert {("pir-kitchen", 1), ("pir-kitchen", 2)} <= home.collector.heard.keys()
+
+    asyncio.run(scene())
+
+
+def test_a_gateway_says_who_it_is_and_the_broker_says_when_it_vanished() -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            async with build_home(broker.address) as home:
+                status = b"haina/v1/status/a01/h0001/gateway/connection"
+                meta = b"haina/v1/meta/a01/h0001/pir-kitchen/info"
+                await home.until(lambda: meta in home.collector.others)
+                assert decode(Status, home.collector.others[status]).online
+                assert decode(Meta, home.collector.others[meta]).labels == {"room": "kitchen"}
+                connection = home.gateway._connection
+                assert connection is not None
+                connection.abort()
+                await home.until(lambda: not decode(Status, home.collector.others[status]).online)
+
+    asyncio.run(scene())
+
+
+def test_a_command_is_obeyed_once_and_answered_with_its_id() -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            async with build_home(broker.address) as home:
+                obeyed: list[object] = []
+
+                def reset(args: object) -> None:
+                    obeyed.append(args)
+
+                home.sensors[0].commands["reset"] = reset
+                await home.until(lambda: home.gateway.is_connected)
+                command = encode(Command(id="c1", expires=START + 60_000, args={"hard": True}))
+                topic = b"haina/v1/command/a01/h0001/pir-kitchen/reset"
+                late = encode(Command(id="c2", expires=START - 1))
+                assert home.collector.connection is not None
+                home.collector.connection.publish([(topic, command), (topic, command), (topic, late), (topic, b"{")])
+                reply = b"haina/v1/reply/a01/h0001/pir-kitchen/reset"
+                await home.until(lambda: home.collector.others.get(reply, b"").find(b"c2") > 0)
+                assert obeyed == [{"hard": True}]
+                answer = decode(Reply, home.collector.others[reply])
+                assert not answer.done
+                assert answer.reason == "the command had expired"
+
+    asyncio.run(scene())
