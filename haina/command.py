@@ -11,8 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperGroup, TyperOption
 
 from haina import __version__
 from haina.command_line import JsonOption, duration_s, fail
@@ -55,12 +55,12 @@ def settings(
         config = Path("haina.toml")
     if config is not None:
         group = context.command
-        assert isinstance(group, click.Group)
+        assert isinstance(group, TyperGroup)
         context.default_map = read_settings(config, group)
 
 
-def read_settings(path: Path, group: click.Group) -> dict[str, Any]:
-    """Turn a settings file into Click's `default_map`; ends the command with a sentence when it is wrong.
+def read_settings(path: Path, group: TyperGroup) -> dict[str, Any]:
+    """Turn a settings file into Typer's `default_map`; ends the command with a sentence when it is wrong.
 
     A top-level key sets that option wherever a command has it; a table named after a command sets its own:
 
@@ -89,12 +89,12 @@ def read_settings(path: Path, group: click.Group) -> dict[str, Any]:
     return defaults
 
 
-def _options(command: click.Command) -> dict[str, str]:
+def _options(command: Any) -> dict[str, str]:
     """Option names as people write them (`log-level`), with the parameter each one sets."""
     return {
         option.lstrip("-"): parameter.name
         for parameter in command.params
-        if isinstance(parameter, click.Option) and parameter.name
+        if isinstance(parameter, TyperOption) and parameter.name
         for option in parameter.opts
         if option.startswith("--")
     }

@@ -1,7 +1,7 @@
 """What all commands share at their edge: option names, ways to say no, times and durations, Ctrl-C.
 
 Settings come from flags, then `HAINA_…` variables, then one TOML file (`haina.toml`, or what `--config` names),
-then defaults; Click resolves them in that order (see `command`). Exit codes are the same everywhere:
+then defaults; Typer resolves them in that order (see `command`). Exit codes are the same everywhere:
 
 | code | means                                                        |
 |------|--------------------------------------------------------------|

@@ -326,13 +326,13 @@ class Demo:
     def _collector_status(url: str) -> dict[str, int]:
         with urlopen(f"{url}/status", timeout=10) as answer:
             status = json.load(answer)
-        [store] = status["stores"]
+        [store], counters = status["stores"], status["counters"]
         return {
-            "received": status["received"],
+            "received": counters["received"],
             "stored": store["stored"],
-            "rejected": status["rejected"],
+            "rejected": counters["rejected"],
             "refused": store["refused"],
-            "pending": store["pending"] + status["in_memory"],
+            "pending": store["pending"] + counters["in_memory"],
         }
 
     def _stop_all(self) -> None:

@@ -174,15 +174,12 @@ class Gateway:
         )
         await stay_connected(address, options, self, self._introduce)
 
-    async def leave(self) -> None:
-        """Say goodbye properly, so that the will is not needed. Follow it by cancelling `stay`."""
+    def leave(self) -> None:
+        """Say goodbye, so that the will is not needed. Follow it by cancelling `stay`, which closes the session."""
         connection = self._connection
-        if connection is not None and connection.room:
-            connection.publish(
-                [(self._status_topic, encode(Status(online=False, boot=self._boot, time=self.site.town.now_ms)))],
-                retain=True,
-            )
-            await connection.close()
+        if connection is not None and self.is_connected and connection.room:
+            goodbye = Status(online=False, boot=self._boot, time=self.site.town.now_ms)
+            connection.publish([(self._status_topic, encode(goodbye))], retain=True)
 
     async def _introduce(self, connection: Connection) -> None:
         """Say who is here before saying anything else."""

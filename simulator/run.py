@@ -239,7 +239,8 @@ class LiveRun:
                     live_s = time.monotonic()
             await self._drain()
             self._tell_clock(force=True)
-            await asyncio.gather(*(gateway.leave() for gateway in self._gateways.values()))
+            for gateway in self._gateways.values():
+                gateway.leave()
         finally:
             for task in tasks:
                 task.cancel()
