@@ -1,7 +1,8 @@
 """The embedded broker: rumqttd, from the `iotcore` wheel, set up for a town on one machine.
 
 It needs nothing but Python, which is what the demo wants, and it forgets everything when it stops, which is what a
-durability test wants of nobody: those use Mosquitto. Three things about it decide how it is set up here.
+durability test wants of nobody: those use Mosquitto. Three things about it decide how it is set up here, and two
+more how it is used.
 
 *Its memory is its log.* For every topic filter that anyone has ever subscribed to it keeps the newest messages, read
 or unread, in segments; a subscriber reads from there, and one that is too far behind skips, without a word, to the
@@ -16,6 +17,12 @@ message in the first place.
 
 *A subscriber has at most 100 messages in flight* (`MAX_IN_FLIGHT`), whatever the configuration says: one that
 acknowledges only what is on disk must commit that often.
+
+*Retained messages come with a session's first subscription to a filter and not again*, where MQTT has them come with
+every SUBSCRIBE. Who needs the retained state after a restart asks for it in a clean session. And a resumed session
+that has not subscribed again gets no answer to an UNSUBSCRIBE.
+
+*Filters of one client that overlap bring a message once each*, which MQTT allows and Mosquitto does not do.
 """
 
 import errno

@@ -517,8 +517,8 @@ def encode_publishes(
     """PUBLISHes of (topic, payload) pairs, one after another; at QoS 1 each takes the next of `packet_ids`.
 
     Raises `UnsupportedQoS`; `PacketTooLarge` for one that would be over `max_packet_bytes`; `MalformedPacket` for a
-    topic that is empty, has a wildcard or is over 65,535 bytes, and for a packet id that is none; ValueError if
-    there are not as many packet ids as messages.
+    topic that is empty, has a wildcard or U+0000, or is over 65,535 bytes, and for a packet id that is none;
+    ValueError if there are not as many packet ids as messages.
     """
     if qos not in {0, 1}:
         raise UnsupportedQoS(f"a PUBLISH at QoS {qos}: use 0 or 1")
@@ -531,15 +531,20 @@ def encode_publishes(
     for (topic, payload), packet_id in zip(messages, ids, strict=qos == 1):
         topic_length = len(topic)
         length = fixed + topic_length + len(payload)
-        # No length under 2**14 can be over the limit here unless the limit is that small: one comparison does.
-        if length + 2 > limit or not 0 < topic_length <= MAX_STRING_BYTES or b"+" in topic or b"#" in topic:
+        # A fixed header has 5 bytes at most: what is near the limit or unusual is looked at again, and exactly.
+        if length + 5 > limit or not 0 < topic_length <= MAX_STRING_BYTES:
             _check_publish(topic, length, limit)
         if length < 128:
             parts += (short(first, length, topic_length), topic, packet_id, payload)
         elif length < 16_384:
             parts += (long(first, length & 127 | 128, length >> 7, topic_length), topic, packet_id, payload)
         else:
-            parts += (_fixed_header(first, length), topic_length.to_bytes(2, "big"), topic, packet_id, payload)
+            parts += (_fixed_header(first, length) + topic_length.to_bytes(2, "big"), topic, packet_id, payload)
+    topics = parts[1::4]
+    together = b"".join(topics)  # one look for all of them
+    if b"+" in together or b"#" in together or b"\0" in together:
+        for topic in topics:
+            _check_topic(topic)
     return b"".join(parts)
 
 
@@ -603,11 +608,15 @@ def _packet_id(packet_id: int) -> bytes:
     return _packed_packet_ids((packet_id,))[0]
 
 
-def _check_publish(topic: bytes, length: int, limit: int) -> None:
-    if not topic or b"+" in topic or b"#" in topic:
-        raise MalformedPacket(f"a PUBLISH to topic {topic[:80]!r}, which is empty or has a wildcard")
+def _check_topic(topic: bytes) -> None:
+    if not topic or b"+" in topic or b"#" in topic or b"\0" in topic:
+        raise MalformedPacket(f"a PUBLISH to topic {topic[:80]!r}, which is empty, or has a wildcard or U+0000")
     if len(topic) > MAX_STRING_BYTES:
         raise MalformedPacket(f"a topic of {len(topic):,} bytes, where {MAX_STRING_BYTES:,} is the limit")
+
+
+def _check_publish(topic: bytes, length: int, limit: int) -> None:
+    _check_topic(topic)
     packet_bytes = length + (2 if length < 128 else 3 if length < 16_384 else 4 if length < 2_097_152 else 5)
     if packet_bytes > limit:
         raise PacketTooLarge(f"a PUBLISH of {packet_bytes:,} bytes to {topic[:80]!r}, where {limit:,} is the limit")

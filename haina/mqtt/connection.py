@@ -434,7 +434,7 @@ class Connection(asyncio.Protocol):
                 return await reply
         except TimeoutError:
             raise NoReply(
-                f"{self.address} did not answer a {type(question).__name__.upper()}"
+                f"no answer from {self.address} to {type(question).__name__.upper()}"
                 f" within {self.options.connect_timeout_s:g} s"
             ) from None
         finally:
