@@ -1,12 +1,18 @@
 """`haina store` keeps the points; `haina audit` compares what was sent with what is kept."""
 
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import DataOption, fail
-from haina.store_url import StoreURL
+from haina.command_line import DataOption, JsonOption, StoreOption, fail
+from haina.store_url import DEFAULT_STORE, BadStoreURL, StoreURL
+
+if TYPE_CHECKING:
+    from collector.audit import AuditReport
 
 app = typer.Typer()
 
@@ -44,3 +50,64 @@ def store(
         )
     except StoreProblem as problem:
         fail(str(problem))
+
+
+@app.command()
+def audit(
+    sent: Annotated[
+        list[Path], typer.Option("--sent", exists=True, dir_okay=False, help="A run's sent ledger; may be repeated.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    worst: Annotated[int, typer.Option(min=0, help="How many offending device-minutes to name.")] = 20,
+) -> None:
+    """Compare what a run sent with what the store keeps: lost, extra, duplicated and altered readings.
+
+    Exit code 0 when they are the same, 1 when not, 2 when it could not compare.
+
+    Example:
+
+      haina audit --sent data/demo/run.sent --store duckdb+http://127.0.0.1:8790
+    """
+    from collector.audit import audit as compare  # noqa: PLC0415  --help stays quick
+    from haina.ledger import BadLedger  # noqa: PLC0415
+    from haina.query.reader import StoreError, open_reader  # noqa: PLC0415
+
+    try:
+        with open_reader(store) as reader:
+            report = compare(sent, reader, worst)
+    except (BadStoreURL, BadLedger, StoreError) as problem:
+        fail(str(problem))
+    except OSError as problem:
+        fail(f"{problem.filename}: {problem.strerror}")
+    if as_json:
+        print(json.dumps({"clean": report.clean, **asdict(report)}))  # noqa: T201  the answer itself
+    else:
+        _show(report)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+def _show(report: "AuditReport") -> None:
+    from rich.console import Console  # noqa: PLC0415  rich is slow to import
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console()
+    if report.worst:
+        numbers = ("sent", "stored", "lost", "extra", "duplicates")
+        table = Table(title=f"{len(report.worst)} of {report.offences} device-minutes that differ")
+        for heading in ("device", "minute (UTC)", "boot"):
+            table.add_column(heading)
+        for heading in (*numbers, "altered"):
+            table.add_column(heading, justify="right")
+        for offence in report.worst:
+            minute = datetime.fromtimestamp(offence.minute_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+            counts = (str(getattr(offence, number)) for number in numbers)
+            device = f"{offence.area}/{offence.site}/{offence.device}"
+            table.add_row(device, minute, str(offence.boot), *counts, "yes" if offence.altered else "")
+        console.print(table)
+    console.print(
+        f"{report.sent} readings sent by {report.devices} devices in {report.minutes} device-minutes; "
+        f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
+        f"{report.altered} altered minutes."
+    )

@@ -23,9 +23,9 @@ Writing costs a comparison and four additions per reading; lines leave in batche
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 MINUTE_MS = 60_000
 HASH_MASK = 2**64 - 1
@@ -141,8 +141,7 @@ def _drop_torn_tail(path: Path) -> None:
         os.truncate(path, size - len(tail) + tail.rfind(b"\n") + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class SentMinute:
+class SentMinute(NamedTuple):
     """One line of a ledger: what a device sent in one minute, or in a part of it."""
 
     run: str
@@ -151,10 +150,10 @@ class SentMinute:
     site: str
     device: str
     minute: int  # minutes since 1970 of event time
-    count: int
+    readings: int
     first_seq: int
     last_seq: int
-    hash: int  # sum of the point hashes, mod 2**64
+    hash_sum: int  # of the point hashes, mod 2**64
 
 
 def read_ledger(path: str | Path) -> Iterator[SentMinute]:
@@ -198,8 +197,8 @@ class _Part:
             area, site, device = words[2:]
             self._devices.append((area, site, device))
             return None
-        index, minute, count, first_seq, last_seq = (int(word) for word in words[:-1])
+        index, minute, readings, first_seq, last_seq = (int(word) for word in words[:-1])
         area, site, device = self._devices[index]
         return SentMinute(
-            self._run, self._boot, area, site, device, minute, count, first_seq, last_seq, int(words[-1], 16)
+            self._run, self._boot, area, site, device, minute, readings, first_seq, last_seq, int(words[-1], 16)
         )

@@ -397,7 +397,7 @@ def _checked(batch: Any) -> str:
     return name
 
 
-def _series_numbers(batch: Any) -> tuple[Any, list[tuple[str, str, str]]]:
+def device_numbers(batch: Any) -> tuple[Any, list[tuple[str, str, str]]]:
     """Which device each row is of, as a number, and the devices by number."""
     codes = np.zeros(batch.num_rows, dtype=np.int64)
     dictionaries = []
@@ -426,7 +426,7 @@ def _order(batch: Any, known: dict[tuple[str, str, str], int]) -> tuple[dict[tup
     """
     if not batch.num_rows:
         return {}, None
-    numbers, devices = _series_numbers(batch)
+    numbers, devices = device_numbers(batch)
     times = batch.column("time_ns").to_numpy()
     by_device = np.argsort(numbers, kind="stable")
     sorted_times = times[by_device]
@@ -446,7 +446,7 @@ def _order(batch: Any, known: dict[tuple[str, str, str], int]) -> tuple[dict[tup
 
 def _last_of_each_key(batch: Any) -> Any:
     """The batch without points that a later one of the same key overwrites."""
-    numbers, _ = _series_numbers(batch)
+    numbers, _ = device_numbers(batch)
     keys = np.stack([numbers[::-1], batch.column("time_ns").to_numpy()[::-1]])
     _, kept = np.unique(keys, axis=1, return_index=True)
     if len(kept) == batch.num_rows:

@@ -14,7 +14,7 @@ _AGGREGATES = {
     Aggregate.MIN: "min({0})",
     Aggregate.MAX: "max({0})",
     Aggregate.SPREAD: "max({0}) - min({0})",
-    Aggregate.FIRST: "arg_max({0}, (-time_ns, {0}))",  # at the same nanosecond the greatest, as InfluxQL has it
+    Aggregate.FIRST: "arg_max({0}, (-time_ns, {0}))",  # a tie has the same answer every time
     Aggregate.LAST: "arg_max({0}, (time_ns, {0}))",
 }
 

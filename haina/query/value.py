@@ -11,8 +11,9 @@ Windows are half-open, aligned to 1970-01-01T00:00Z, and named by their start, w
 the range. A window without points is absent: gaps stay gaps. Booleans are the numbers 0 and 1. A point whose field is
 absent does not exist for the query, and one whose filtered field is absent passes no filter.
 
-The p-th percentile of n values is the value of rank ⌊n·p/100 + ½⌋, which is how InfluxQL rounds the nearest rank. Of
-several points at the same nanosecond `first` and `last` both take the greatest value, as InfluxQL does.
+The p-th percentile of n values is the value of rank ⌊n·p/100 + ½⌋, which is how InfluxQL rounds the nearest rank. Which
+of several devices' points at one and the same nanosecond is `first` or `last` is the store's own choice: group by
+device where that matters.
 """
 
 import math

@@ -1,0 +1,235 @@
+"""The audit: is what was sent what is kept? It believes neither side's counters, only the readings.
+
+The simulator wrote down, off the wire, how many readings each device sent in each minute of event time and the sum of
+their hashes (`haina.ledger`). The audit reads every raw point of that time back from the store, rebuilds the payload
+each must have come from, hashes it, and compares minute by minute:
+
+- *lost*: sent, not stored. Where a minute's sequence numbers ran without a gap, which is nearly always, they are told
+  apart by number, otherwise by count;
+- *extra*: stored, never sent;
+- *duplicates*: a device's reading (boot and seq) that is stored more than once counts once for each row too many;
+- *altered*: a minute whose readings are all there, and no others, but whose hashes do not add up: at least one value,
+  time or measurement is not what was sent. (What is altered in a minute that also lost something stays hidden.)
+
+The counting happens in a DuckDB of its own, in memory with a limit and on disk beyond it; only the hashing touches
+each point in Python. Points of boots that no ledger mentions are other runs' and left out.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from collector.duckdb_store.database import device_numbers
+from haina.contract import Measurement, measurement, point_hash, telemetry_payload
+from haina.contract.point import NS_PER_MS
+from haina.ledger import MINUTE_MS, SentMinute, read_ledger
+from haina.query.reader import Reader
+
+CHUNK_MS = 86_400_000  # how much event time one request for raw points covers
+MEMORY_LIMIT = "512MB"
+_LEDGER_LINES = 50_000  # of a ledger at once
+
+Device = tuple[str, str, str]  # area, site, device
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """A device-minute in which store and ledger differ."""
+
+    area: str
+    site: str
+    device: str
+    boot: int
+    minute_ms: int  # the minute's start, Unix milliseconds of event time
+    sent: int
+    stored: int  # different readings
+    lost: int
+    extra: int
+    duplicates: int
+    altered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What the audit found: readings, except `altered`, which counts device-minutes; see the module's docstring."""
+
+    sent: int
+    stored: int  # different readings of the ledgers' boots and time
+    lost: int
+    extra: int
+    duplicates: int
+    altered: int
+    devices: int
+    minutes: int  # device-minutes compared
+    offences: int  # device-minutes that differ
+    worst: tuple[Offence, ...]  # the first of them, most readings first
+
+    @property
+    def clean(self) -> bool:
+        """Whether exactly what was sent is stored, once."""
+        return self.offences == 0
+
+
+def audit(sent: Iterable[str | Path], reader: Reader, worst: int = 20) -> AuditReport:
+    """Compare sent ledgers with a store, naming at most `worst` offending device-minutes.
+
+    Raises OSError and BadLedger for a ledger, StoreUnreachable and QueryRefused for the store.
+    """
+    with tempfile.TemporaryDirectory(prefix="haina-audit-") as spill:
+        config: dict[str, Any] = {"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": spill}
+        with duckdb.connect(config=config) as count:
+            return _Audit(count).run(sent, reader, worst)
+
+
+class _Audit:
+    """One comparison under way; devices are numbers in its tables."""
+
+    def __init__(self, count: duckdb.DuckDBPyConnection) -> None:
+        self._count = count
+        self._numbers: dict[Device, int] = {}
+        count.execute(
+            "CREATE TABLE sent (device INT, boot INT, minute INT, "
+            "readings BIGINT, first BIGINT, last BIGINT, hash UBIGINT)"
+        )
+        count.execute("CREATE TABLE stored (device INT, boot INT, minute INT, seq BIGINT, hash UBIGINT)")
+
+    def run(self, sent: Iterable[str | Path], reader: Reader, worst: int) -> AuditReport:
+        for path in sent:
+            self._take_in_ledger(path)
+        boots = {boot for (boot,) in self._count.execute("SELECT DISTINCT boot FROM sent").fetchall()}
+        for name, start_ms, end_ms in self._pieces(reader):
+            for batch in reader.batches(name, start_ms, end_ms):
+                self._take_in_points(measurement(name), batch, boots)
+        return self._compare(worst)
+
+    def _take_in_ledger(self, path: str | Path) -> None:
+        lines = read_ledger(path)
+        while some := list(islice(lines, _LEDGER_LINES)):
+            self._insert("sent", _ledger_columns(some, self._number))
+
+    def _pieces(self, reader: Reader) -> Iterator[tuple[str, int, int]]:
+        """Which measurements to read, and from when to when: as far as both ledgers and store reach."""
+        row = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchone()
+        if row is None or row[0] is None:
+            return
+        first_ms, end_ms = row[0] * MINUTE_MS, (row[1] + 1) * MINUTE_MS
+        for name, held in reader.describe().items():
+            start_ms = max(first_ms, held.first_ms - held.first_ms % MINUTE_MS)
+            stop_ms = min(end_ms, held.latest_ms + 1)
+            for piece_ms in range(start_ms, stop_ms, CHUNK_MS):
+                yield name, piece_ms, min(piece_ms + CHUNK_MS, stop_ms)
+
+    def _take_in_points(self, declared: Measurement, batch: Any, boots: set[int]) -> None:
+        ours = np.isin(batch.column("boot").to_numpy(), list(boots))
+        if not ours.all():
+            batch = batch.filter(pa.array(ours))
+        if not batch.num_rows:
+            return
+        numbers, devices = device_numbers(batch)
+        own_numbers = np.array([self._number(device) for device in devices], dtype=np.int32)
+        self._insert(
+            "stored",
+            {
+                "device": pa.array(own_numbers[numbers]),
+                "boot": batch.column("boot"),
+                "minute": pa.array((batch.column("time_ns").to_numpy() // (NS_PER_MS * MINUTE_MS)).astype(np.int32)),
+                "seq": batch.column("seq"),
+                "hash": pa.array(list(point_hashes(declared, batch)), pa.uint64()),
+            },
+        )
+
+    def _number(self, device: Device) -> int:
+        return self._numbers.setdefault(device, len(self._numbers))
+
+    def _insert(self, table: str, columns: dict[str, Any]) -> None:
+        self._count.register("incoming", pa.table(columns))
+        self._count.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        self._count.unregister("incoming")
+
+    def _compare(self, worst: int) -> AuditReport:
+        self._count.execute(_COMPARISON)
+        (totals,) = self._rows(
+            "SELECT sum(sent) AS sent, sum(stored) AS stored, sum(lost) AS lost, sum(extra) AS extra, "
+            "sum(duplicates) AS duplicates, count(*) FILTER (altered) AS altered, count(DISTINCT device) AS devices, "
+            "count(*) AS minutes, count(*) FILTER (offends) AS offences FROM compared"
+        )
+        offenders = self._rows(
+            "SELECT device, boot, minute, sent, stored, lost, extra, duplicates, altered FROM compared WHERE offends "
+            "ORDER BY lost + extra + duplicates DESC, minute, device LIMIT ?",
+            worst,
+        )
+        names = list(self._numbers)
+        offences = []
+        for row in offenders:
+            area, site, device = names[row.pop("device")]
+            minute_ms = row.pop("minute") * MINUTE_MS
+            offences.append(Offence(area=area, site=site, device=device, minute_ms=minute_ms, **row))
+        return AuditReport(**{name: total or 0 for name, total in totals.items()}, worst=tuple(offences))
+
+    def _rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        found = self._count.execute(sql, list(parameters))
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _ledger_columns(lines: Sequence[SentMinute], number: Callable[[Device], int]) -> dict[str, Any]:
+    _, boots, areas, sites, devices, minutes, counts, firsts, lasts, hashes = zip(*lines, strict=True)
+    return {
+        "device": pa.array(list(map(number, zip(areas, sites, devices, strict=True))), pa.int32()),
+        "boot": pa.array(boots, pa.int32()),
+        "minute": pa.array(minutes, pa.int32()),
+        "readings": pa.array(counts, pa.int64()),
+        "first": pa.array(firsts, pa.int64()),
+        "last": pa.array(lasts, pa.int64()),
+        "hash": pa.array(hashes, pa.uint64()),
+    }
+
+
+def point_hashes(declared: Measurement, batch: Any) -> Iterator[int]:
+    """The `point_hash` of each stored point, from the canonical payload it must have come from."""
+    times_ms = (batch.column("time_ns").to_numpy() // NS_PER_MS).tolist()
+    boots, seqs = batch.column("boot").to_pylist(), batch.column("seq").to_pylist()
+    columns = []
+    for field in declared.fields:
+        column = batch.column(field.name)
+        columns.append((column.cast(pa.bool_()) if field.type == "bool" else column).to_pylist())
+    names = declared.field_names
+    for time_ms, boot, seq, values in zip(times_ms, boots, seqs, zip(*columns, strict=True), strict=True):
+        present = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        yield point_hash(declared.name, telemetry_payload(time_ms, boot, seq, present))
+
+
+_COMPARISON = """
+CREATE TEMP TABLE compared AS
+WITH expected AS (
+    SELECT device, boot, minute, sum(readings) AS readings, min(first) AS first, max(last) AS last,
+        sum(hash) % 18446744073709551616::HUGEINT AS hash
+    FROM sent GROUP BY device, boot, minute
+), readings AS (
+    SELECT device, boot, seq, min(minute) AS minute, count(*) - 1 AS again, min(hash) AS hash,
+        min(hash) <> max(hash) AS differ
+    FROM stored GROUP BY device, boot, seq
+), found AS (
+    SELECT r.device, r.boot, r.minute, count(*) AS readings, sum(again) AS again,
+        count(*) FILTER (seq BETWEEN first AND last) AS within,
+        sum(r.hash) % 18446744073709551616::HUGEINT AS hash, bool_or(differ) AS differ
+    FROM readings AS r LEFT JOIN expected USING (device, boot, minute) GROUP BY r.device, r.boot, r.minute
+), joined AS (
+    SELECT device, boot, minute,
+        coalesce(expected.readings, 0) AS sent, coalesce(found.readings, 0) AS stored, coalesce(again, 0) AS duplicates,
+        CASE WHEN last - first + 1 = expected.readings THEN coalesce(within, 0) ELSE least(sent, stored) END AS matched,
+        expected.hash IS DISTINCT FROM found.hash OR coalesce(differ, false) AS unlike
+    FROM expected FULL JOIN found USING (device, boot, minute)
+)
+SELECT device, boot, minute, sent, stored, sent - matched AS lost, stored - matched AS extra, duplicates,
+    unlike AND lost = 0 AND extra = 0 AS altered,
+    lost > 0 OR extra > 0 OR duplicates > 0 OR altered AS offends
+FROM joined
+"""
