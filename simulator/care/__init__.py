@@ -1,10 +1,23 @@
-"""Senior-care homes: one older person each, and the sensors that watch over them."""
+"""Senior-care homes: one older person each, and the sensors that watch over them.
+
+Read `resident` (who, and the day's plan), `life` (moving through the home), `home` (what the sensors make of it),
+`body` (heart, wristband, bed), then `misfortune` (falls, alarms, help). `parameters` lists every number with its unit
+and source; numbers of one module only stand at its top.
+"""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from simulator.care.body import BED_PERIOD_S, MINUTE_S, Bodies
+from simulator.care.home import DAY_S, QUARTER_S, Home, install
+from simulator.care.life import Life
+from simulator.care.misfortune import Misfortune
 from simulator.care.parameters import CareParameters
+from simulator.care.resident import draw_resident
+from simulator.care.rota import phase_s, rota, rota_by_second
 from simulator.town import Site, Town
+
+__all__ = ["CareParameters", "HomePlan", "settle_homes"]
 
 
 class HomePlan(NamedTuple):
@@ -14,17 +27,35 @@ class HomePlan(NamedTuple):
     age: int | None = None
 
 
-def settle_homes(town: Town, homes: Sequence[tuple[Site, HomePlan]], parameters: CareParameters, boost: float) -> None:
-    """Install the devices of all homes and let their residents live."""
-    for site, _ in homes:
-        for room in ("bedroom", "bathroom", "kitchen", "lounge", "hallway"):
-            site.device(f"pir-{room}", "infrared", room=room)
-        for device_id, kind in (
-            ("door", "door-contact"),
-            ("water", "water-meter"),
-            ("smoke", "smoke-alarm"),
-            ("bed", "bed-sensor"),
-            ("wristband", "wearable"),
-            ("sos", "sos-button"),
-        ):
-            site.device(device_id, kind)
+def settle_homes(town: Town, plans: Sequence[tuple[Site, HomePlan]], parameters: CareParameters, boost: float) -> None:
+    """Install the devices of all homes and let their residents live, from the town's start on."""
+    sites = [site for site, _ in plans]
+    for site in sites:
+        install(site)
+    residents = [draw_resident(site.stream("traits"), parameters, plan.sex, plan.age) for site, plan in plans]
+    bodies = Bodies(town, sites, residents, parameters)
+    homes = [Home(site, number, bodies, parameters) for number, site in enumerate(sites)]
+    for home, resident in zip(homes, residents, strict=True):
+        Misfortune(home, Life(home, resident), boost)
+    if homes:
+        _keep_reporting(town, homes, bodies, parameters)
+
+
+def _keep_reporting(town: Town, homes: Sequence[Home], bodies: Bodies, p: CareParameters) -> None:
+    """The reports that the clock asks for, each kind by one process for all homes."""
+
+    def phases(purpose: str, period_s: float) -> list[float]:
+        return [phase_s(town, f"{home.site.area}/{home.site.id}", purpose, period_s) for home in homes]
+
+    start = town.env.process
+    wristband_phases = phases("wristband phase", MINUTE_S)
+    start(rota_by_second(town.env, MINUTE_S, wristband_phases, bodies.begin_minute, bodies.report_wristband))
+    start(rota(town.env, BED_PERIOD_S, phases("bed phase", BED_PERIOD_S), bodies.report_bed))
+    start(rota(town.env, QUARTER_S, phases("water phase", QUARTER_S), lambda i, at_s: homes[i].report_water(at_s)))
+    start(
+        rota(town.env, p.heartbeat_s, phases("door phase", p.heartbeat_s), lambda i, at_s: homes[i].report_door(at_s))
+    )
+    start(
+        rota(town.env, p.heartbeat_s, phases("smoke phase", p.heartbeat_s), lambda i, at_s: homes[i].report_smoke(at_s))
+    )
+    start(rota(town.env, DAY_S, phases("sos phase", DAY_S), lambda i, at_s: homes[i].report_sos(at_s)))

@@ -1,7 +1,87 @@
 """What the model of senior-care homes can be told."""
 
-from simulator.parameter import Parameters
+from simulator.parameter import ASSUMED, Parameters, parameter
+
+_TIHM = "recorded homes, Palermo et al., Scientific Data 10:606, 2023"
+_RATE = "1/(person year)"
 
 
 class CareParameters(Parameters):
     """Parameters of every home of a scenario."""
+
+    # Who lives there, and when.
+    female_share: float = parameter(0.52, "1", "Shanghai statistics 2020, people of 60 and over", "Women.", ge=0, le=1)
+    wake_h: float = parameter(7.1, "h", f"fitted, {_TIHM}", "Usual hour of getting up, on average.", ge=3, le=11)
+    bed_h: float = parameter(22.7, "h", f"fitted, {_TIHM}", "Usual hour of going to bed, on average.", ge=19, le=25)
+    habit_sd_h: float = parameter(0.8, "h", ASSUMED, "Spread of those hours between people.", ge=0, le=2)
+    habit_day_sd_h: float = parameter(0.5, "h", ASSUMED, "Spread of those hours from day to day.", ge=0, le=2)
+    pace_cv: float = parameter(
+        0.36, "1", f"fitted, {_TIHM}", "Spread between people of how much they move about.", ge=0, le=1
+    )
+    pace_day_cv: float = parameter(0.22, "1", f"fitted, {_TIHM}", "The same from day to day.", ge=0, le=1)
+    pace_visit_cv: float = parameter(0.6, "1", f"fitted, {_TIHM}", "The same from room visit to visit.", ge=0, le=2)
+    night_trips_per_h: float = parameter(
+        0.3, "1/h", f"fitted, {_TIHM}: 2.4 bathroom visits from 23 to 06 h", "Rising at night.", ge=0, le=5
+    )
+    night_trips_cv: float = parameter(0.75, "1", f"fitted, {_TIHM}", "Spread of it between people.", ge=0, le=3)
+    outings_per_day: float = parameter(1.3, "1/d", ASSUMED, "Going out and coming home.", ge=0, le=6)
+    outing_median_h: float = parameter(1.0, "h", ASSUMED, "Median time out (lognormal, σ 0.6).", gt=0, le=12)
+    nap_share: float = parameter(0.3, "1", ASSUMED, "Days with a nap in bed after lunch.", ge=0, le=1)
+    callers_per_day: float = parameter(
+        3.0, "1/d", ASSUMED, "The front door opened for a neighbour, a parcel, the rubbish.", ge=0, le=50
+    )
+    away_per_year: float = parameter(8.0, "1/a", ASSUMED, "Leaving for days, such as to a daughter's.", ge=0, le=100)
+    away_mean_d: float = parameter(2.5, "d", ASSUMED, "Mean length of it.", gt=0, le=60)
+
+    # The sensors' own habits.
+    motion_hold_log_mean: float = parameter(0.706, "ln(s)", "CASAS", "How long infrared stays on.", ge=-2, le=5)
+    motion_hold_log_sd: float = parameter(0.635, "ln(s)", "CASAS", "Spread of that.", ge=0, le=2)
+    motion_blank_s: float = parameter(10.0, "s", f"fitted, {_TIHM}", "Deaf for so long after a start.", ge=0, le=300)
+    heartbeat_s: int = parameter(3_600, "s", ASSUMED, "Heartbeat of front door and smoke alarm.", ge=60, le=86_400)
+
+    # The body.
+    resting_bpm: float = parameter(65.5, "bpm", "PLoS One 2020 e0227709", "Resting heart rate.", ge=40, le=100)
+    resting_sd_bpm: float = parameter(7.7, "bpm", "PLoS One 2020 e0227709", "Its spread between people.", ge=0, le=20)
+    asleep_bpm: float = parameter(61.0, "bpm", _TIHM, "Heart rate asleep.", ge=35, le=100)
+    asleep_sd_bpm: float = parameter(5.1, "bpm", _TIHM, "Its spread between people.", ge=0, le=20)
+    breathing_brpm: float = parameter(15.1, "1/min", _TIHM, "Breathing asleep.", ge=6, le=30)
+    breathing_sd_brpm: float = parameter(1.5, "1/min", _TIHM, "Its spread between people.", ge=0, le=5)
+    spo2_pct: float = parameter(
+        96.0, "%", "assumed; 65 and over: Rodriguez-Molinero 2013 give 91 % as lower limit", "SpO2.", ge=80, le=100
+    )
+    spo2_sd_pct: float = parameter(1.3, "%", ASSUMED, "Its spread between people.", ge=0, le=5)
+    spo2_moment_sd_pct: float = parameter(0.5, "%", "BIDMC, PhysioNet", "Its spread within minutes.", ge=0, le=5)
+    wears_at_night: float = parameter(0.85, "1", ASSUMED, "Share of people who sleep with the wristband.", ge=0, le=1)
+    battery_h: float = parameter(110.0, "h", ASSUMED, "A full wristband lasts so long.", gt=1, le=10_000)
+    charge_h: float = parameter(1.6, "h", ASSUMED, "An empty wristband charges so long.", gt=0, le=48)
+
+    # Rare events, before the scenario's boost.
+    falls_per_1000_men: float = parameter(
+        220.0, f"1/(1000 {_RATE[2:]}", "Hong Kong cohort, HKMJ 2007;13 S1:8", "Falls of men.", ge=0, le=10_000
+    )
+    falls_per_1000_women: float = parameter(
+        324.0, f"1/(1000 {_RATE[2:]}", "Hong Kong cohort, HKMJ 2007;13 S1:8", "Falls of women.", ge=0, le=10_000
+    )
+    fall_peak_g: float = parameter(5.51, "g", "WEDA-FALL, Sensors 2023;23:1146", "Peak at the wrist.", ge=1, le=16)
+    fall_peak_sd_g: float = parameter(0.89, "g", "WEDA-FALL, Sensors 2023;23:1146", "Its spread.", ge=0, le=5)
+    fall_sensitivity: float = parameter(0.8, "1", "PMC6470846", "Falls that a worn wristband notices.", ge=0, le=1)
+    false_falls_per_week: float = parameter(
+        0.17, "1/(person week)", "PMC6470846", "Falls a worn wristband imagines.", ge=0, le=100
+    )
+    rises_alone: float = parameter(0.55, "1", ASSUMED, "Falls after which one gets up without help.", ge=0, le=1)
+    sos_after_fall: float = parameter(
+        0.2, "1", "BMJ 2008;337:a2227: most who lay long did not call", "Lying people who press.", ge=0, le=1
+    )
+    help_mean_h: float = parameter(
+        5.0,
+        "h",
+        "assumed; stands in for family and neighbours",
+        "Until somebody happens to find one lying.",
+        gt=0,
+        le=72,
+    )
+    visit_travel_s: float = parameter(600.0, "s", ASSUMED, "From the command `visit` to the door.", ge=0, le=86_400)
+    hospital_share: float = parameter(0.1, "1", ASSUMED, "Falls followed by days in hospital.", ge=0, le=1)
+    sos_mistakes_per_year: float = parameter(1.0, _RATE, ASSUMED, "The SOS button pressed by mistake.", ge=0, le=1_000)
+    cooking_smoke_per_year: float = parameter(0.7, "1/(home year)", ASSUMED, "Smoke from a pan.", ge=0, le=1_000)
+    fires_per_year: float = parameter(0.002, "1/(home year)", ASSUMED, "A fire; no part of the boost.", ge=0, le=10)

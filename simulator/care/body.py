@@ -1,0 +1,137 @@
+"""Hearts, lungs and wristbands of all residents, a minute at a time.
+
+The heart follows what its owner does (asleep, at rest, busy, out walking, frightened on the floor) with a lag of a
+few minutes, a daily round and a wandering of its own. As each minute begins, hearts, breathing, saturation and
+batteries of the whole cohort are drawn side by side; the wristband and the bed sensor of a home then each read the
+same heart with their own error. What a resident does comes from `life`, which sets `pulse_rise_bpm` and friends.
+
+It starts in its stationary state: each heart beats at the rate its owner's activity asks for.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from haina.contract.care import HOME_BED, WEARABLE
+from simulator.care.parameters import CareParameters
+from simulator.care.resident import Resident
+from simulator.randomness import CohortStream
+from simulator.town import Device, Site, Town
+
+MINUTE_S = 60
+SPO2_EVERY_MINUTES = 10
+BED_PERIOD_S, BED_IDLE_ROUNDS = 300, 12  # every 5 minutes in bed, hourly while not
+
+# How far the heart rises above its resting rate; assumed.
+ASLEEP, AT_REST, BUSY, OUT, FALLEN = -1, 0, 9, 18, 24
+
+_DAILY_SWING_BPM, _DAILY_PEAK_H = 2.0, 15.0  # assumed
+_FOLLOWS = 0.4  # assumed: share of the way to its target that the heart goes in a minute
+_WANDERS_BPM = 2.4  # with _FOLLOWS a spread of 3.0, as within sleepers of TIHM
+_WRIST_ERROR_BPM, _WRIST_SLIP_SHARE, _WRIST_SLIP_BPM = 1.5, 0.03, 8.0
+# assumed; BIDMC's 1 Hz pulses differ from the ECG by SD 4.3, a minute's mean on the wrist is steadier
+_BREATH_SD_BRPM, _MATTRESS_ERROR_BPM = 0.7, 1.0  # assumed
+_SPO2_ASLEEP_PCT = -1.0  # assumed
+_WALKS_SHARE, _WALK_STEPS, _WALK_STEPS_SPREAD = 0.4, 55, 45  # assumed: minutes of an outing that are walked
+
+_PULSE_LIMITS_BPM, _SPO2_LIMITS_PCT, _BREATH_LIMITS_BRPM = (35, 190), (70, 100), (5, 40)
+
+
+class Bodies:
+    """The bodies of a cohort. Home number i is row i everywhere."""
+
+    def __init__(self, town: Town, sites: Sequence[Site], residents: Sequence[Resident], p: CareParameters) -> None:
+        entities = [f"{site.area}/{site.id}" for site in sites]
+        self._town, self._p = town, p
+        self._resting = np.array([resident.resting_bpm for resident in residents])
+        self._asleep = np.array([resident.asleep_bpm for resident in residents])
+        self._breathing = np.array([resident.breathing_brpm for resident in residents])
+        self._saturation = np.array([resident.spo2_pct for resident in residents])
+        self._heart_noise = CohortStream(town.seed, entities, "heart")
+        self._lung_noise = CohortStream(town.seed, entities, "lungs")
+        self._wrist_noise = CohortStream(town.seed, entities, "wrist")
+        self._mattress_noise = CohortStream(town.seed, entities, "mattress")
+        self._walks = CohortStream(town.seed, entities, "walks")
+        self.pulse_rise_bpm = np.zeros(len(sites))
+        self.is_out = np.zeros(len(sites), dtype=bool)
+        self.worn = np.ones(len(sites), dtype=bool)
+        self.charging = np.zeros(len(sites), dtype=bool)
+        self.steps = [0] * len(sites)
+        self.battery_pct = 15 + 85 * CohortStream(town.seed, entities, "battery").random()
+        self._wristbands: list[Device] = [site.devices["wristband"] for site in sites]
+        self._beds: list[Device] = [site.devices["bed"] for site in sites]
+        self.in_bed = [False] * len(sites)
+        self._spo2_turn = [site.stream("spo2 turn").integer(0, SPO2_EVERY_MINUTES - 1) for site in sites]
+        self._minute = 0
+        self._heart: np.ndarray[tuple[int], np.dtype[np.float64]] | None = None
+
+    def begin_minute(self) -> None:
+        """Draw what the bodies do in the minute that begins, for all homes."""
+        self._minute += 1
+        asleep = self.pulse_rise_bpm == ASLEEP
+        swing = _DAILY_SWING_BPM * math.cos(2 * math.pi * (self._town.local_hour() - _DAILY_PEAK_H) / 24)
+        target = np.where(asleep, self._asleep, self._resting + swing + self.pulse_rise_bpm)
+        if self._heart is None:
+            self._heart = target
+        self._heart = self._heart + _FOLLOWS * (target - self._heart) + _WANDERS_BPM * self._heart_noise.normal()
+        slips = self._wrist_noise.random() < _WRIST_SLIP_SHARE
+        error = np.where(slips, _WRIST_SLIP_BPM, _WRIST_ERROR_BPM) * self._wrist_noise.normal()
+        mattress = self._heart + _MATTRESS_ERROR_BPM * self._mattress_noise.normal()
+        self._mattress_bpm = np.rint(np.clip(mattress, *_PULSE_LIMITS_BPM)).tolist()
+        self._wrist_bpm = np.rint(np.clip(self._heart + error, *_PULSE_LIMITS_BPM)).tolist()
+        lung = self._lung_noise.normal()
+        self._breaths = np.round(np.clip(self._breathing + _BREATH_SD_BRPM * lung, *_BREATH_LIMITS_BRPM), 1).tolist()
+        level = self._saturation + np.where(asleep, _SPO2_ASLEEP_PCT, 0.0) + self._p.spo2_moment_sd_pct * lung
+        self._spo2 = np.rint(np.clip(level, *_SPO2_LIMITS_PCT)).tolist()
+        self._use_batteries()
+        walks, pace = self._walks.random(), self._walks.random()
+        for number in np.flatnonzero(self.is_out & (walks < _WALKS_SHARE)).tolist():
+            self.steps[number] += _WALK_STEPS + int(_WALK_STEPS_SPREAD * pace[number])
+
+    def _use_batteries(self) -> None:
+        change = np.where(self.charging, 100 / (self._p.charge_h * 60), -100 / (self._p.battery_h * 60))
+        self.battery_pct = np.clip(self.battery_pct + change, 0.0, 100.0)
+        self._battery = np.round(self.battery_pct, 1).tolist()
+        self._worn = self.worn.tolist()
+
+    def report_wristband(self, number: int, at_s: float) -> None:
+        """The minute's reading of a wristband; one with an empty battery says nothing."""
+        battery = self._battery[number]
+        if battery <= 0:
+            return
+        steps, self.steps[number] = self.steps[number], 0
+        if not self._worn[number]:
+            self._wristbands[number].send(WEARABLE, {"worn": False, "steps": 0, "battery_pct": battery}, at_s)
+            return
+        values = {
+            "worn": True,
+            "steps": steps,
+            "battery_pct": battery,
+            "heart_rate_bpm": self._wrist_bpm[number],
+        }
+        if (self._minute + self._spo2_turn[number]) % SPO2_EVERY_MINUTES == 0:
+            values["spo2_pct"] = self._spo2[number]
+        self._wristbands[number].send(WEARABLE, values, at_s)
+
+    def report_bed(self, number: int, at_s: float) -> None:
+        """The bed's turn comes every 5 minutes: it measures a sleeper, and says hourly that nobody is there."""
+        if not self.in_bed[number]:
+            if round(at_s // BED_PERIOD_S) % BED_IDLE_ROUNDS == 0:
+                self._beds[number].send(HOME_BED, {"in_bed": False}, at_s)
+            return
+        self._beds[number].send(
+            HOME_BED,
+            {
+                "in_bed": True,
+                "heart_rate_bpm": self._mattress_bpm[number],
+                "breathing_rate_brpm": self._breaths[number],
+            },
+            at_s,
+        )
+
+    def say_bed(self, number: int, in_bed: bool) -> None:
+        """Somebody gets into bed or out of it."""
+        if in_bed != self.in_bed[number]:
+            self.in_bed[number] = in_bed
+            self._beds[number].send(HOME_BED, {"in_bed": in_bed})

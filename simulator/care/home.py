@@ -1,0 +1,140 @@
+"""A home's fittings: the sensors that notice what its resident does, and the habits they report with.
+
+`Home` only translates: motion in a room becomes infrared on and off, litres become the water meter's quarter-hour
+reports. Who moves and why is told in `life`.
+"""
+
+from typing import Any
+
+from haina.contract.care import HOME_DOOR, HOME_MOTION, HOME_SMOKE, HOME_WATER, ROOMS, SOS_BUTTON
+from simulator.care.body import Bodies
+from simulator.care.parameters import CareParameters
+from simulator.town import Device, Site
+
+QUARTER_S, HOUR_QUARTERS, DAY_S = 900, 4, 86_400
+_BATTERY_PCT_PER_DAY = 0.03  # assumed: about nine years
+_SOS_HELD_S = 2.0  # assumed
+_DOOR_OPEN_MEAN_S, _DOOR_OPEN_CV = 9.0, 0.6  # assumed
+_ON, _OFF = {"motion": True}, {"motion": False}
+
+
+def install(site: Site) -> None:
+    """Put the devices of a home in their places."""
+    for room in ROOMS:
+        site.device(f"pir-{room}", "infrared", room=room)
+    site.device("door", "door-contact", room="hallway")
+    site.device("water", "water-meter", room="kitchen")
+    site.device("smoke", "smoke-alarm", room="kitchen")
+    site.device("bed", "bed-sensor", room="bedroom")
+    site.device("wristband", "wearable")
+    site.device("sos", "sos-button", room="bedroom")
+
+
+class Infrared:
+    """One room's infrared sensor: on when triggered, off after its hold, and deaf for a while."""
+
+    __slots__ = ("_device", "_env", "_home", "deaf_until_s")
+
+    def __init__(self, home: "Home", device: Device) -> None:
+        self._home = home
+        self._env = home.site.env
+        self._device = device
+        self.deaf_until_s = 0.0
+
+    def trigger(self) -> None:
+        """Somebody moves in the room."""
+        env = self._env
+        now = env.now
+        if now < self.deaf_until_s:
+            return
+        p = self._home.parameters
+        hold_s = self._home.holds.lognormal(p.motion_hold_log_mean, p.motion_hold_log_sd)
+        self.deaf_until_s = now + max(hold_s + 0.1, p.motion_blank_s)
+        self._device.send(HOME_MOTION, _ON)
+        env.timeout(hold_s).callbacks.append(self._end)
+
+    def _end(self, _: Any) -> None:
+        self._device.send(HOME_MOTION, _OFF)
+
+
+class Home:
+    """A home with its devices; number i of the cohort."""
+
+    def __init__(self, site: Site, number: int, bodies: Bodies, parameters: CareParameters) -> None:
+        self.site = site
+        self.number = number
+        self.bodies = bodies
+        self.parameters = parameters
+        self.holds = site.stream("motion holds")
+        self.infrared = {room: Infrared(self, site.devices[f"pir-{room}"]) for room in ROOMS}
+        self._door, self._water = site.devices["door"], site.devices["water"]
+        self._smoke, self._sos = site.devices["smoke"], site.devices["sos"]
+        self._door_is_open = self._is_smoky = False
+        fittings = site.stream("fittings")
+        self._door_opens = site.stream("door")
+        self._volume_l = fittings.uniform(20_000, 600_000)  # assumed: a meter some years old
+        self._unreported_l = 0.0
+        self._smoke_battery_pct = fittings.uniform(40, 100)
+        self._sos_battery_pct = fittings.uniform(40, 100)
+
+    # -- what happens at home ------------------------------------------------------------------
+
+    def open_door(self) -> None:
+        """The front door is opened, and falls shut a little later."""
+        if self._door_is_open:
+            return
+        self._door_is_open = True
+        self._door.send(HOME_DOOR, {"open": True})
+        open_s = 2.0 + self._door_opens.lognormal_mean_cv(_DOOR_OPEN_MEAN_S, _DOOR_OPEN_CV)
+        self.site.env.timeout(open_s).callbacks.append(self._shut_door)
+
+    def _shut_door(self, _: Any) -> None:
+        self._door_is_open = False
+        self._door.send(HOME_DOOR, {"open": False})
+
+    def use_water(self, litres: float) -> None:
+        """Water runs through the meter; it is reported at the end of the meter's quarter of an hour."""
+        self._unreported_l += litres
+
+    def set_smoke(self, is_smoky: bool) -> None:
+        """There is smoke under the alarm, or none any more."""
+        if is_smoky != self._is_smoky:
+            self._is_smoky = is_smoky
+            self._say_smoke(None)
+
+    def press_sos(self) -> None:
+        """The emergency button is pressed and let go."""
+        self._say_sos(True, None)
+        self.site.env.timeout(_SOS_HELD_S).callbacks.append(lambda _: self._say_sos(False, None))
+
+    # -- what is reported by the clock ---------------------------------------------------------
+
+    def report_door(self, at_s: float) -> None:
+        self._door.send(HOME_DOOR, {"open": self._door_is_open}, at_s)
+
+    def report_smoke(self, at_s: float) -> None:
+        self._say_smoke(at_s)
+
+    def report_sos(self, at_s: float) -> None:
+        self._say_sos(False, at_s)
+
+    def report_water(self, at_s: float) -> None:
+        """A quarter of an hour ends: report it when water ran, and every fourth quarter anyhow."""
+        litres = round(self._unreported_l, 1) + 0.0  # what rounding left over may be -0.0
+        if litres <= 0 and int(at_s // QUARTER_S) % HOUR_QUARTERS:
+            return
+        self._volume_l += litres
+        self._unreported_l -= litres
+        values = {"volume_m3": round(self._volume_l / 1000, 4), "used_l": litres}
+        self._water.send(HOME_WATER, values, at_s)
+
+    def _say_smoke(self, at_s: float | None) -> None:
+        battery = self._aged(self._smoke_battery_pct)
+        self._smoke.send(HOME_SMOKE, {"smoke": self._is_smoky, "battery_pct": battery}, at_s)
+
+    def _say_sos(self, pressed: bool, at_s: float | None) -> None:
+        battery = self._aged(self._sos_battery_pct)
+        self._sos.send(SOS_BUTTON, {"pressed": pressed, "battery_pct": battery}, at_s)
+
+    def _aged(self, battery_pct: float) -> float:
+        return round(max(battery_pct - _BATTERY_PCT_PER_DAY * self.site.env.now / DAY_S, 1.0), 1)
