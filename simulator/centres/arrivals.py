@@ -1,0 +1,83 @@
+"""When people come: a non-homogeneous Poisson process, by thinning.
+
+The rate follows a two-humped profile of the 24-hour day, a factor for the weekday, a gamma factor for the day and
+another for the hour: counts of the recorded municipal offices vary more than any Poisson process with a fixed rate
+(Warsaw: day-to-day CV 0.13, Monday 1.6 times the other days, hourly variance 3.6 times the mean).
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from simulator.centres.parameters import CentreParameters
+from simulator.randomness import Stream
+from simulator.town import Site
+from simulator.weather import cyclic
+
+HOUR_S = 3_600
+
+# Relative arrivals around the middle of each hour, midnight first: humps at 09:30, 14:00 and a small one at 20:00.
+# Assumed for a centre open round the clock; the staffed offices of Warsaw have one hump at 11 between 8 and 17 h.
+# fmt: off
+_WEEKDAY = (0.3, 0.2, 0.15, 0.15, 0.2, 0.5, 1.2, 3.0, 6.6, 9.8, 9.6, 7.8,
+            5.4, 7.2, 8.4, 7.6, 6.2, 4.6, 3.7, 3.9, 4.2, 2.6, 1.3, 0.6)
+_WEEKEND = (0.4, 0.3, 0.2, 0.15, 0.2, 0.4, 0.9, 2.0, 4.2, 7.4, 9.2, 8.6,
+            6.0, 6.6, 8.4, 8.6, 7.4, 5.6, 4.4, 4.4, 4.6, 3.2, 1.8, 0.8)
+# fmt: on
+WEEKDAY_PROFILE = tuple(value / sum(_WEEKDAY) for value in _WEEKDAY)
+WEEKEND_PROFILE = tuple(value / sum(_WEEKEND) for value in _WEEKEND)
+_SATURDAY = 5
+
+
+class Demand:
+    """The rate at which people come to a centre, and their moments of arrival."""
+
+    def __init__(self, site: Site, persons_per_day: float, parameters: CentreParameters) -> None:
+        self._town = site.town
+        self._env = site.env
+        self._persons_per_day = persons_per_day
+        self._p = parameters
+        self._factors = site.stream("demand")
+        self._draws = site.stream("arrivals")
+        self._day = self._hour = -1
+        self._day_factor = self._hour_factor = 1.0
+
+    def rate_per_s(self, at_s: float) -> float:
+        """Arrivals per second at a moment of the current hour."""
+        self._renew(at_s)
+        weekday = self._town.weekday(at_s)
+        weekend = weekday >= _SATURDAY
+        profile = WEEKEND_PROFILE if weekend else WEEKDAY_PROFILE
+        factor = self._p.weekend_factor if weekend else self._p.monday_factor if weekday == 0 else 1.0
+        share_per_h = cyclic(profile, self._town.local_hour(at_s) - 0.5)
+        return self._persons_per_day * factor * self._day_factor * self._hour_factor * share_per_h / HOUR_S
+
+    def _renew(self, at_s: float) -> None:
+        """A new hour has a factor of its own, and so has a new day."""
+        hour = self._town.local_day(at_s) * 24 + int(self._town.local_hour(at_s))
+        if hour == self._hour:
+            return
+        self._hour = hour
+        self._hour_factor = _factor(self._factors, self._p.hour_cv)
+        if hour // 24 != self._day:
+            self._day = hour // 24
+            self._day_factor = _factor(self._factors, self._p.day_cv)
+
+    def wait_for_next(self) -> Generator[Any, Any, None]:
+        """Wait until somebody comes."""
+        while True:
+            now = self._env.now
+            hour_left_s = HOUR_S - self._town.local_s() % HOUR_S
+            # Between the middles of hours the profile is a straight line, so its bound stands at one of three points.
+            middle_s = min(max(now + hour_left_s - HOUR_S / 2, now), now + hour_left_s - 1e-3)
+            bound = max(self.rate_per_s(at_s) for at_s in (now, middle_s, now + hour_left_s - 1e-3))
+            gap_s = self._draws.exponential(1 / bound) if bound > 0 else HOUR_S
+            if gap_s >= hour_left_s:  # memoryless: the next hour starts afresh
+                yield self._env.timeout(hour_left_s)
+                continue
+            yield self._env.timeout(gap_s)
+            if self._draws.chance(self.rate_per_s(self._env.now) / bound):
+                return
+
+
+def _factor(draws: Stream, cv: float) -> float:
+    return draws.gamma(1 / (cv * cv), cv * cv) if cv else 1.0
