@@ -119,7 +119,7 @@ def influxdb_2() -> Iterator[RunningInflux]:
         command += ["--sqlite-path", f"{folder}/sqlite", "--http-bind-address", f"127.0.0.1:{port}"]
         command += ["--reporting-disabled", "--log-level", "error"]
         influx = RunningInflux(2, f"http://127.0.0.1:{port}", "a-token-for-tests-alone")
-        with _process(command, folder, f"{influx.url}/health") as process:
+        with _process(command, folder, f"{influx.url}/api/v2/setup") as process:
             influx.process = process
             influx._set_up_2()
             yield influx
@@ -140,7 +140,8 @@ def _process(command: Sequence[str], folder: str, ready_url: str) -> Iterator[su
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
-                if httpx.get(ready_url, timeout=2).status_code in {200, 204}:
+                answer = httpx.get(ready_url, timeout=2)
+                if answer.is_success and "starting" not in answer.text:
                     break
             except httpx.HTTPError:
                 pass
