@@ -116,10 +116,10 @@ class _Audit:
 
     def _pieces(self, reader: Reader) -> Iterator[tuple[str, int, int]]:
         """Which measurements to read, and from when to when: as far as both ledgers and store reach."""
-        row = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchone()
-        if row is None or row[0] is None:
+        [(first, last)] = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchall()
+        if first is None:
             return
-        first_ms, end_ms = row[0] * MINUTE_MS, (row[1] + 1) * MINUTE_MS
+        first_ms, end_ms = first * MINUTE_MS, (last + 1) * MINUTE_MS
         for name, held in reader.describe().items():
             start_ms = max(first_ms, held.first_ms - held.first_ms % MINUTE_MS)
             stop_ms = min(end_ms, held.latest_ms + 1)
