@@ -38,6 +38,7 @@ def columns_of(declared: Measurement) -> dict[str, str]:
 
 def prepare(connection: "duckdb.DuckDBPyConnection", path: str) -> None:
     """Create what is missing and check what is there. Raises StoreProblem when the file does not fit this version."""
+    connection.begin()  # one transaction: a start that fails halfway leaves nothing behind
     _check_format(connection, path)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS haina_cursor "
@@ -46,6 +47,7 @@ def prepare(connection: "duckdb.DuckDBPyConnection", path: str) -> None:
     connection.execute("CREATE SCHEMA IF NOT EXISTS readable")
     for declared in MEASUREMENTS.values():
         _prepare_measurement(connection, declared, path)
+    connection.commit()
 
 
 def _check_format(connection: "duckdb.DuckDBPyConnection", path: str) -> None:

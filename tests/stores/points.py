@@ -1,0 +1,21 @@
+"""Points for tests, with sane values."""
+
+from haina.contract import Point
+
+START_MS = 1_790_035_200_000  # 2026-09-22T00:00Z
+
+
+def build_points(count: int, *, first: int = 1, area: str = "caoyang", devices: int = 5, boot: int = 1) -> list[Point]:
+    """Wristband and kiosk readings, numbered on from `first`, ten seconds apart for each device."""
+    points = []
+    for number in range(first, first + count):
+        device = f"device-{number % devices}"
+        moment = START_MS + number // devices * 10_000
+        if number % 3:
+            values = (True, number % 7, 88.5, None if number % 2 else 61.0, None)
+            points.append(Point("wearable", area, "home-1", device, moment, boot, number, values))
+        else:
+            points.append(
+                Point("kiosk_state", area, "centre-1", device, moment, boot, number, (number % 4, "none", 50.0))
+            )
+    return points
