@@ -1,0 +1,78 @@
+// The collector's own account, and how old the newest reading of each measurement is.
+import { live } from "/assets/live.js";
+import { h } from "/assets/dom.js";
+import { measurements, number, span, t } from "/assets/words.js";
+
+const OLD_S = { sos_button: 86_400 * 1.5, wearable_fall: Infinity, kiosk_session: 86_400, home_door: 86_400, home_smoke: 86_400 };
+
+export function line(element) {
+  const account = h("section", { class: "panel account", "aria-labelledby": "title-account" });
+  const fresh = h("section", { class: "panel fresh", "aria-labelledby": "title-fresh" });
+  element.replaceChildren(h("div", { class: "line" }, account, fresh));
+
+  function draw() {
+    const told = live.line;
+    account.replaceChildren(h("h2", { id: "title-account", text: t("console.account") }), ...drawAccount(told?.status));
+    fresh.replaceChildren(h("h2", { id: "title-fresh", text: t("console.fresh") }), drawFresh(told));
+  }
+
+  draw();
+  const offs = [live.on("line", draw), live.on("state", draw)];
+  return () => offs.forEach((off) => off());
+}
+
+function figure(name, value, level = "") {
+  return h("div", { class: `sum ${level}` }, h("b", { text: value }), h("span", { text: name }));
+}
+
+function drawAccount(status) {
+  if (!status) return [h("p", { class: "empty", text: t("console.no_account") })];
+  const { counters, stores, rates, journal } = status;
+  const equation = h(
+    "div",
+    { class: "equation" },
+    figure(t("console.received"), number(counters.received)),
+    h("span", { class: "sign", text: "=" }),
+    figure(t("console.journaled"), number(counters.journaled)),
+    h("span", { class: "sign", text: "+" }),
+    figure(t("console.rejected"), number(counters.rejected), counters.rejected ? "watch" : ""),
+    h("span", { class: "sign", text: "+" }),
+    figure(t("console.duplicates"), number(counters.duplicates)),
+    h("span", { class: "sign", text: "+" }),
+    figure(t("console.in_memory"), number(counters.in_memory)),
+  );
+  const stored = stores.map((store) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row", text: store.name }),
+      h("td", { text: number(store.stored) }),
+      h("td", { text: number(store.pending) }),
+      h("td", { class: store.refused ? "watch" : "", text: number(store.refused) }),
+    ),
+  );
+  const heads = [t("console.store"), t("console.stored"), t("console.pending"), t("console.refused")];
+  const table = h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((words) => h("th", { scope: "col", text: words })))), h("tbody", {}, ...stored));
+  const small = [
+    [t("console.rate_received"), `${number(rates.received_hz, 1)}/s`],
+    [t("console.missing"), number(counters.missing)],
+    [t("console.journal_size"), `${number(journal.bytes / 1e6, 1)} MB`],
+    [t("console.commit_p99"), journal.commit_ms_p99 === null ? "–" : `${number(journal.commit_ms_p99, 1)} ms`],
+  ];
+  return [
+    equation,
+    h("div", { class: "scroll" }, table),
+    h("dl", { class: "small" }, ...small.flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: value })])),
+  ];
+}
+
+function drawFresh(told) {
+  const now = live.state?.clock?.time ?? told?.now_ms ?? 0;
+  const rows = measurements.map((name) => {
+    const latest = told?.latest_ms?.[name];
+    const ageS = latest ? Math.max(0, (now - latest) / 1000) : null;
+    const level = ageS === null ? "none" : ageS > (OLD_S[name] ?? 7_200) ? "watch" : "";
+    return h("li", { class: level }, h("span", { text: t(`line.m_${name}`) }), h("b", { text: ageS === null ? "–" : span(ageS) }));
+  });
+  return h("ul", { class: "ages" }, ...rows);
+}

@@ -1,0 +1,282 @@
+// The town's map: the drawn zone as vector layers, and every site as a dot on one canvas. No tiles, nobody asked.
+import { leaflet as L } from "nicegui-leaflet";
+import { live, wish } from "/assets/live.js";
+import { colour, h, say } from "/assets/dom.js";
+import { areaName, language, says, t } from "/assets/words.js";
+
+const ORDER = ["outline", "park", "square", "temple", "creek", "pond", "street", "road", "hall", "metro", "area", "station"];
+const RADIUS = { centre: 7, home: 3, weather: 6 };
+const STATES = {
+  online: () => t("console.state_online"),
+  offline: () => t("console.state_offline"),
+  fault: () => t("console.state_fault"),
+  unknown: () => t("console.health_unknown"),
+};
+const KINDS = { centre: () => t("console.kind_centre"), home: () => t("console.kind_home"), weather: () => t("console.kind_weather") };
+const HEADLINES = {
+  inside: () => t("console.headline.inside"),
+  waiting: () => t("console.headline.waiting"),
+  co2: () => t("console.headline.co2"),
+  temperature: () => t("console.headline.temperature"),
+  power: () => t("console.headline.power"),
+  in_bed: () => t("console.headline.in_bed"),
+  heart_rate: () => t("console.headline.heart_rate"),
+  spo2: () => t("console.headline.spo2"),
+  steps: () => t("console.headline.steps"),
+  battery: () => t("console.headline.battery"),
+  humidity: () => t("console.headline.humidity"),
+  pm25: () => t("console.headline.pm25"),
+};
+
+function groundStyle(kind) {
+  const none = { stroke: false, fill: false, interactive: false };
+  const filled = (name, opacity = 1) => ({ ...none, fill: true, fillColor: colour(name), fillOpacity: opacity });
+  const drawn = (name, weight, more = {}) => ({ ...none, stroke: true, color: colour(name), weight, opacity: 1, lineCap: "round", ...more });
+  switch (kind) {
+    case "outline":
+      return { ...filled("ground"), ...drawn("ground-edge", 1.5), fill: true };
+    case "park":
+      return filled("ground-park");
+    case "square":
+      return filled("ground-square");
+    case "temple":
+      return filled("ground-temple");
+    case "hall":
+      return filled("ground-hall");
+    case "creek":
+    case "pond":
+      return filled("ground-water");
+    case "road":
+      return drawn("ground-road", 6);
+    case "street":
+      return drawn("ground-street", 2);
+    case "metro":
+      return drawn("ground-metro", 2, { dashArray: "6 5" });
+    case "area":
+      return drawn("ground-edge", 1, { dashArray: "2 5", opacity: 0.9 });
+    default:
+      return none;
+  }
+}
+
+function dotStyle(site, zoom) {
+  const grown = 1.28 ** Math.max(zoom - 14.5, -1);
+  const radius = (RADIUS[site.kind] ?? 4) * grown;
+  const base = { radius, weight: site.kind === "home" ? 0.6 : 1.6, color: colour("dot-edge"), fillOpacity: 0.95, opacity: 1 };
+  switch (site.state) {
+    case "fault":
+      return { ...base, fillColor: colour("fill-bad"), radius: radius * 1.15 };
+    case "offline":
+      return { ...base, fillColor: colour("fill-off") };
+    case "unknown":
+      return { ...base, fillColor: colour("raised"), color: colour("fill-off"), weight: 1.2 };
+    default:
+      return { ...base, fillColor: colour(site.kind === "home" ? "dot-home" : site.kind === "weather" ? "dot-weather" : "accent") };
+  }
+}
+
+export function map(element) {
+  const place = h("div", { class: "ground" });
+  const legend = h("ul", { class: "legend" });
+  const note = h("p", { class: "illustrative", text: t("console.illustrative") });
+  element.replaceChildren(
+    h("section", { class: "panel map", "aria-label": t("console.map_of_town") }, place, legend, note),
+  );
+  const chart = L.map(place, {
+    preferCanvas: true,
+    renderer: L.canvas({ padding: 0.3 }),
+    attributionControl: false,
+    zoomControl: false,
+    zoomSnap: 0.25,
+    scrollWheelZoom: false,
+    minZoom: 13,
+    maxZoom: 18,
+  });
+  L.control.zoom({ position: "topright", zoomInTitle: t("console.zoom_in"), zoomOutTitle: t("console.zoom_out") }).addTo(chart);
+  chart.setView([31.25, 121.4], 14.5);
+  place.addEventListener("click", () => chart.scrollWheelZoom.enable()); // only then, lest it catch who scrolls past
+  place.addEventListener("mouseleave", () => chart.scrollWheelZoom.disable());
+
+  const ground = [];
+  const labels = L.layerGroup().addTo(chart);
+  const dots = new Map();
+  const dotLayer = L.layerGroup().addTo(chart);
+  let bounds = null;
+  let isTouched = false;
+  let popupSite = "";
+  const popup = L.popup({ minWidth: 210, maxWidth: 280, autoPanPadding: [24, 24] });
+  popup.on("remove", () => (popupSite = ""));
+  chart.on("dragstart", () => (isTouched = true));
+
+  drawGround();
+  const observer = new ResizeObserver(() => {
+    chart.invalidateSize({ pan: false });
+    if (bounds && !isTouched) chart.fitBounds(bounds, { padding: [6, 6], animate: false });
+  });
+  observer.observe(place);
+  chart.on("zoomend", () => {
+    for (const [id, dot] of dots) dot.setStyle(dotStyle(live.sites.get(id) ?? dot.site, chart.getZoom())).setRadius(dotStyle(dot.site, chart.getZoom()).radius);
+    place.classList.toggle("near", chart.getZoom() >= 15.25);
+  });
+
+  async function drawGround() {
+    const answer = await fetch("/api/zone.geojson");
+    const zone = await answer.json();
+    const features = [...zone.features].sort((one, other) => ORDER.indexOf(one.properties.kind) - ORDER.indexOf(other.properties.kind));
+    for (const feature of features) {
+      const { kind } = feature.properties;
+      if (kind === "station") {
+        const [longitude, latitude] = feature.geometry.coordinates;
+        label([latitude, longitude], feature.properties[`name_${language}`], "station");
+        continue;
+      }
+      const layer = L.geoJSON(feature, { style: groundStyle(kind), interactive: false });
+      layer.kind = kind;
+      ground.push(layer.addTo(chart));
+      if (kind === "outline") bounds = layer.getBounds();
+      if (kind === "area") label(middle(feature), feature.properties[`name_${language}`], "area");
+      if (kind === "park" || (kind === "temple" && feature.id)) label(layer.getBounds().getCenter(), feature.properties[`name_${language}`], "spot");
+      if (kind === "creek" && feature.id === "creek") label([31.2497, 121.4093], feature.properties[`name_${language}`], "water");
+    }
+    dotLayer.eachLayer((dot) => dot.bringToFront());
+    chart.fitBounds(bounds, { padding: [6, 6], animate: false });
+    chart.setMaxBounds(bounds.pad(0.6));
+    openChosen();
+    element.dataset.drawn = "yes";
+  }
+
+  function middle(feature) {
+    const ring = feature.geometry.coordinates[0].slice(1);
+    const sum = ring.reduce(([x, y], [longitude, latitude]) => [x + longitude, y + latitude], [0, 0]);
+    return [sum[1] / ring.length, sum[0] / ring.length];
+  }
+
+  function label(at, words, kind) {
+    const icon = L.divIcon({ className: `label ${kind}`, html: h("span", { text: words }), iconSize: null });
+    L.marker(at, { icon, interactive: false, keyboard: false }).addTo(labels);
+  }
+
+  function drawSite(site) {
+    const style = dotStyle(site, chart.getZoom());
+    const known = dots.get(site.id);
+    if (known) {
+      known.site = site;
+      known.setLatLng([site.lat, site.lon]).setStyle(style);
+      known.setRadius(style.radius);
+    } else {
+      const dot = L.circleMarker([site.lat, site.lon], { ...style, bubblingMouseEvents: false });
+      dot.site = site;
+      dot.on("click", () => open(dot.site.id));
+      dots.set(site.id, dot.addTo(dotLayer));
+    }
+  }
+
+  function drawSites(changed) {
+    if (changed === null || changed === undefined) {
+      for (const [id, dot] of dots) {
+        if (!live.sites.has(id)) {
+          dot.remove();
+          dotLayer.removeLayer(dot);
+          dots.delete(id);
+        }
+      }
+      // Homes first, so that the few centres lie on top of the many.
+      const all = [...live.sites.values()].sort((one, other) => (one.kind === "home" ? 0 : 1) - (other.kind === "home" ? 0 : 1));
+      all.forEach(drawSite);
+    } else {
+      changed.forEach(drawSite);
+    }
+    element.dataset.sites = dots.size;
+    drawLegend();
+    if (popupSite && changed?.some((site) => site.id === popupSite)) fillPopup(popupSite);
+  }
+
+  function drawLegend() {
+    const counts = live.state?.counts ?? {};
+    const rows = Object.keys(STATES)
+      .filter((state) => counts[state] || state === "online")
+      .map((state) => {
+        const item = h("li", {}, h("i", { class: state, "aria-hidden": "true" }), h("b", { text: String(counts[state] ?? 0) }), ` ${STATES[state]()}`);
+        item.dataset.state = state;
+        return item;
+      });
+    legend.replaceChildren(...rows);
+  }
+
+  // A site's popup
+
+  function open(id) {
+    const site = live.sites.get(id);
+    if (!site) return;
+    popupSite = id;
+    popup.setLatLng([site.lat, site.lon]).setContent(frame(site, [h("p", { class: "quietly", text: t("console.reading") })])).openOn(chart);
+    popupSite = id; // opening closed the one before, which forgot it
+    fillPopup(id);
+  }
+
+  function frame(site, content) {
+    const kind = KINDS[site.kind]?.() ?? site.kind;
+    const state = h("span", { class: `state ${site.state}`, text: STATES[site.state]() });
+    const heading = h("h3", {}, site.id, state);
+    return h("div", { class: "about-site" }, heading, h("p", { class: "quietly", text: `${kind} · ${areaName(site.area)}` }), ...content);
+  }
+
+  async function fillPopup(id) {
+    let told;
+    try {
+      told = await (await fetch(`/api/site/${encodeURIComponent(id)}`)).json();
+    } catch {
+      told = { ...live.sites.get(id), values: [], problem: t("console.notice_console") };
+    }
+    if (popupSite !== id) return;
+    const list = h("dl", {}, ...told.values.flatMap((each) => [h("dt", { text: HEADLINES[each.name]() }), h("dd", { text: says(each.value, each.unit, each.decimals) })]));
+    const pageOf = { centre: "/centres", home: "/care" }[told.kind];
+    const content = [
+      told.problem ? h("p", { class: "quietly", text: told.problem }) : told.values.length ? list : h("p", { class: "quietly", text: t("console.empty_site") }),
+      ...told.faults.map((device) => restartRow(told, device)),
+      pageOf ? h("a", { class: "go", href: `${pageOf}?area=${told.area}&site=${told.id}`, text: t("console.open_page") }) : null,
+    ].filter(Boolean);
+    popup.setContent(frame(told, content));
+  }
+
+  function restartRow(site, device) {
+    const answer = h("span", { class: "answer", role: "status" });
+    const button = h("button", { type: "button", class: "act", text: t("console.restart"), "aria-label": t("console.restart_kiosk", { kiosk: device }) });
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      say(answer, t("console.asked"));
+      const told = await wish("/api/restart", { area: site.area, site: site.id, device });
+      button.disabled = false;
+      say(answer, told.done ? t("console.restarted") : t("console.not_done", { why: told.reason }));
+    });
+    return h("p", { class: "fault-row" }, h("span", { text: t("console.kiosk_in_fault", { kiosk: device }) }), button, answer);
+  }
+
+  // Who came by a link, or chose a site above, sees it; this is also the keyboard's way to a dot.
+  function openChosen() {
+    const site = live.sites.get(live.chosen.site);
+    if (!site || !bounds || popupSite === site.id) return;
+    isTouched = true;
+    chart.setView([site.lat, site.lon], Math.max(chart.getZoom(), 16), { animate: false });
+    open(site.id);
+  }
+
+  const offs = [
+    live.on("sites", (changed) => {
+      drawSites(changed);
+      openChosen();
+    }),
+    live.on("state", drawLegend),
+    live.on("chosen", openChosen),
+    live.on("theme", () => {
+      for (const layer of ground) layer.setStyle(groundStyle(layer.kind));
+      for (const dot of dots.values()) dot.setStyle(dotStyle(dot.site, chart.getZoom()));
+    }),
+  ];
+  drawSites(null);
+  return () => {
+    offs.forEach((off) => off());
+    observer.disconnect();
+    chart.remove();
+  };
+}

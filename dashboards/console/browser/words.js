@@ -1,0 +1,83 @@
+// Words, numbers and times, as the visitor reads them. Times are the town's: Asia/Shanghai, UTC+8 all year.
+const told = window.HAINA;
+
+export const page = told.page;
+export const pages = told.pages;
+export const ranges = told.ranges;
+export const rangeS = told.range_s;
+export const areas = told.areas;
+export const panels = told.panels;
+export const measurements = told.measurements;
+export const language = told.language;
+export const languages = told.languages;
+
+const LOCALE = language === "zh" ? "zh-CN" : "en-GB";
+export const SHANGHAI_MS = 8 * 3_600_000;
+
+export function t(key, values = {}) {
+  const words = told.text[key];
+  if (words === undefined) {
+    console.error(`no words for ${key}`);
+    return key;
+  }
+  return words.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+export function areaName(id) {
+  const area = areas.find((each) => each.id === id);
+  return area ? area[language] : id;
+}
+
+const formats = new Map();
+
+export function number(value, decimals = 0) {
+  if (!formats.has(decimals)) {
+    formats.set(
+      decimals,
+      new Intl.NumberFormat(LOCALE, { minimumFractionDigits: 0, maximumFractionDigits: decimals }),
+    );
+  }
+  return formats.get(decimals).format(value);
+}
+
+// A value and its unit, apart, so that they can be set in different sizes.
+export function quantity(value, unit, decimals = 0) {
+  if (typeof value !== "number") return [value === null || value === undefined ? "–" : String(value), ""];
+  if (unit === "watt" && Math.abs(value) >= 10_000) return [number(value / 1000, 1), "kW"];
+  if (unit === "seconds" && value >= 300) return [number(value / 60, value < 6_000 ? 1 : 0), t("console.minutes")];
+  if (unit === "yes_no") return [value ? t("console.yes") : t("console.no"), ""];
+  return [number(value, decimals), t(`unit.${unit}`)];
+}
+
+export function says(value, unit, decimals) {
+  const [amount, name] = quantity(value, unit, decimals);
+  return name === "%" ? `${amount}%` : name ? `${amount} ${name}` : amount;
+}
+
+function intl(options) {
+  return new Intl.DateTimeFormat(LOCALE, { timeZone: "Asia/Shanghai", ...options });
+}
+
+const clock = intl({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const shortClock = intl({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const date = intl({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
+const shortDate = intl({ day: "numeric", month: "short" });
+const moment = intl({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+export const clockTime = (ms) => clock.format(ms);
+export const minuteTime = (ms) => shortClock.format(ms);
+export const longDate = (ms) => date.format(ms);
+export const dayMonth = (ms) => shortDate.format(ms);
+export const dayTime = (ms) => moment.format(ms);
+
+export function span(seconds) {
+  if (seconds < 90) return t("console.span_s", { n: Math.round(seconds) });
+  if (seconds < 5_400) return t("console.span_min", { n: Math.round(seconds / 60) });
+  if (seconds < 129_600) return t("console.span_h", { n: Math.round(seconds / 3_600) });
+  return t("console.span_d", { n: Math.round(seconds / 86_400) });
+}
+
+export function speed(value) {
+  if (value === 0) return t("console.max");
+  return `${number(value, value < 10 ? 1 : 0)}×`;
+}

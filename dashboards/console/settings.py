@@ -1,0 +1,53 @@
+"""What the console is told when it starts, checked before anything opens."""
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from haina.mqtt.connection import BrokerAddress, InvalidAddress
+from haina.store_url import BadStoreURL, StoreURL, is_loopback
+
+MIN_PASSWORD_CHARS = 12  # assumed: long enough against guessing over a network, since nothing here counts tries
+
+
+class BadSettings(ValueError):
+    """A setting cannot be; the message says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings of a console. `host` and `port` are where it serves."""
+
+    store: StoreURL
+    broker: BrokerAddress
+    collector: str
+    host: str
+    port: int
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def read(cls, *, store: str, broker: str, collector: str, listen: str, password: str | None) -> "Settings":
+        """Parse and check. Raises BadSettings with one sentence."""
+        try:
+            store_url = StoreURL.parse(store)
+        except BadStoreURL as wrong:
+            raise BadSettings(f"--store: {wrong}") from None
+        try:
+            address = BrokerAddress.parse(broker)
+        except InvalidAddress as wrong:
+            raise BadSettings(f"--broker: {wrong}") from None
+        parts = urlsplit(collector)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+            raise BadSettings(f"--collector must be http://host:port, got {collector[:200]!r}")
+        host, _, port = listen.rpartition(":")
+        host = host.strip("[]")
+        if not host or not port.isdecimal() or int(port) > 65_535:
+            raise BadSettings(f"--listen must be host:port, got {listen[:200]!r}")
+        password = password or None
+        if password is None and not is_loopback(host):
+            raise BadSettings(
+                f"--listen {listen} can be reached from other machines; "
+                "set HAINA_CONSOLE_PASSWORD, or listen on 127.0.0.1"
+            )
+        if password is not None and len(password) < MIN_PASSWORD_CHARS:
+            raise BadSettings(f"the console's password must have {MIN_PASSWORD_CHARS} characters or more")
+        return cls(store_url, address, collector.rstrip("/"), host, int(port), password)

@@ -1,0 +1,94 @@
+"""Pushing the dashboards to a Grafana server, through its HTTP API.
+
+Everything has a fixed uid, so pushing again replaces what was pushed before. A dashboard that Grafana was
+*provisioned* with from files belongs to those files: Grafana refuses to have it replaced, and so do we say.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from grafana_client.api import GrafanaApi
+from grafana_client.client import GrafanaBadInputError, GrafanaClientError, GrafanaException
+
+from dashboards.grafana.render import FOLDER_UID, dashboard
+from dashboards.pages import PAGES
+from dashboards.text import Language
+from haina.store_url import StoreURL
+
+DATA_SOURCE_UID = "haina-influxdb"
+TIMEOUT_S = 15.0
+
+
+class PushRefused(Exception):
+    """Grafana could not be reached or would not; the message is one sentence that says what to do."""
+
+
+def push(
+    grafana: str,
+    token: str | None,
+    languages: tuple[Language, ...],
+    influx: StoreURL | None = None,
+    influx_token: str | None = None,
+    said: Callable[[str], None] = lambda _line: None,
+) -> None:
+    """Push folder, dashboards and, when `influx` is given, the data source. Raises PushRefused."""
+    parts = urlsplit(grafana)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PushRefused(f"--grafana takes a URL such as http://127.0.0.1:3000, got {grafana[:200]!r}")
+    if parts.username is not None:
+        raise PushRefused("the URL must hold no user or password; set HAINA_GRAFANA_TOKEN instead")
+    api: Any = GrafanaApi.from_url(grafana, credential=token or None, timeout=TIMEOUT_S)  # untyped below this call
+    try:
+        if influx is not None:
+            _data_source(api, influx, influx_token)
+            said(f"data source {DATA_SOURCE_UID}: {influx.base_url}")
+        _folder(api)
+        said(f"folder {FOLDER_UID}")
+        for language in languages:
+            for page in PAGES.values():
+                model = dashboard(page, language)
+                api.dashboard.update_dashboard({"dashboard": model, "folderUid": FOLDER_UID, "overwrite": True})
+                said(f"dashboard {model['uid']}: {model['title']}")
+    except GrafanaBadInputError as refused:
+        raise PushRefused(
+            f"{grafana} refused: {refused.message}; a dashboard provisioned from files cannot be replaced by pushing"
+        ) from None
+    except GrafanaClientError as refused:
+        raise PushRefused(f"{grafana} refused: {refused.message}; is HAINA_GRAFANA_TOKEN set and valid?") from None
+    except (GrafanaException, OSError) as failed:
+        raise PushRefused(f"{grafana} cannot be used: {failed}") from None
+
+
+def _data_source(api: Any, influx: StoreURL, token: str | None) -> None:
+    if influx.kind != "influxdb":
+        raise PushRefused(f"Grafana reads InfluxDB only; --influx cannot be {influx}")
+    wanted: dict[str, Any] = {
+        "uid": DATA_SOURCE_UID,
+        "name": "Haina",
+        "type": "influxdb",
+        "access": "proxy",
+        "url": influx.base_url,
+        "jsonData": {"dbName": influx.bucket, "httpMode": "POST", "version": "InfluxQL"},
+        "secureJsonData": {},
+    }
+    if token:
+        wanted["jsonData"]["httpHeaderName1"] = "Authorization"
+        wanted["secureJsonData"]["httpHeaderValue1"] = f"Token {token}"
+    try:
+        api.datasource.get_datasource_by_uid(DATA_SOURCE_UID)
+    except GrafanaClientError as missing:
+        if missing.status_code != 404:
+            raise
+        api.datasource.create_datasource(wanted)
+    else:
+        api.datasource.update_datasource_by_uid(DATA_SOURCE_UID, wanted)
+
+
+def _folder(api: Any) -> None:
+    try:
+        api.folder.get_folder(FOLDER_UID)
+    except GrafanaClientError as missing:
+        if missing.status_code != 404:
+            raise
+        api.folder.create_folder("Haina", FOLDER_UID)

@@ -1,0 +1,155 @@
+"""Senior care at home: movement, rest, body values, water, doors, and calls for help."""
+
+from dashboards.pages.town import HOMES_REPORTING, RESIDENTS, RESIDENTS_IN_BED, RESIDENTS_WALKING
+from dashboards.panels import Kind, Level, Line, Page, Panel, Span, State, Threshold, readings
+from haina.query import Aggregate, Filter, Query
+
+# WHO pulse oximetry training manual (2011): below 95 % look closer, below 90 % is hypoxaemia.
+SPO2_WATCH_PCT = 95
+SPO2_BAD_PCT = 90
+BATTERY_WATCH_PCT = 30  # assumed
+BATTERY_BAD_PCT = 15  # assumed
+
+FALLS = readings("wearable_fall")
+SOS = Query("sos_button", "pressed", Aggregate.COUNT, where=(Filter("pressed", "=", (True,)),))
+MOTION = Query("home_motion", "motion", Aggregate.COUNT, group=("device",), where=(Filter("motion", "=", (True,)),))
+DOORS = Query("home_door", "open", Aggregate.COUNT, where=(Filter("open", "=", (True,)),))
+SMOKE = Query("home_smoke", "smoke", Aggregate.COUNT, where=(Filter("smoke", "=", (True,)),))
+
+_ALARMING = (Threshold(0, Level.CALM), Threshold(1, Level.BAD))
+_BATTERY = (
+    Threshold(0, Level.BAD),
+    Threshold(BATTERY_BAD_PCT, Level.WATCH),
+    Threshold(BATTERY_WATCH_PCT, Level.GOOD),
+)
+
+
+def _heart_rate(aggregate: Aggregate) -> Query:
+    return Query("wearable", "heart_rate_bpm", aggregate)
+
+
+def _spo2(aggregate: Aggregate) -> Query:
+    return Query("wearable", "spo2_pct", aggregate)
+
+
+CARE = Page(
+    "care",
+    (
+        Panel(
+            "homes_reporting", Kind.STAT, (Line(HOMES_REPORTING),), unit="homes", span=Span.RECENT, width=2, height=3
+        ),
+        RESIDENTS_IN_BED,
+        RESIDENTS_WALKING,
+        Panel(
+            "falls_in_range",
+            Kind.STAT,
+            (Line(FALLS),),
+            span=Span.RANGE,
+            thresholds=_ALARMING,
+            width=2,
+            height=3,
+        ),
+        Panel("sos_in_range", Kind.STAT, (Line(SOS),), span=Span.RANGE, thresholds=_ALARMING, width=2, height=3),
+        Panel("smoke_in_range", Kind.STAT, (Line(SMOKE),), span=Span.RANGE, thresholds=_ALARMING, width=2, height=3),
+        Panel(
+            "motion_by_room",
+            Kind.HEATMAP,
+            (Line(MOTION),),
+            unit="per_hour",
+            per_s=3_600,
+            least_window_s=900,
+            width=12,
+            height=6,
+        ),
+        RESIDENTS,
+        Panel(
+            "steps",
+            Kind.TIME_SERIES,
+            (Line(Query("wearable", "steps", Aggregate.SUM), "steps"),),
+            unit="per_hour",
+            per_s=3_600,
+            least_window_s=300,
+            low=0,
+        ),
+        Panel(
+            "heart_rate",
+            Kind.TIME_SERIES,
+            (
+                Line(_heart_rate(Aggregate.P95), "p95"),
+                Line(_heart_rate(Aggregate.P50), "p50"),
+                Line(_heart_rate(Aggregate.MIN), "least"),
+            ),
+            unit="bpm",
+            least_window_s=300,
+        ),
+        Panel(
+            "spo2",
+            Kind.TIME_SERIES,
+            (Line(_spo2(Aggregate.P50), "p50"), Line(_spo2(Aggregate.MIN), "least")),
+            unit="percent",
+            least_window_s=600,
+            high=100,
+            thresholds=(
+                Threshold(0, Level.BAD),
+                Threshold(SPO2_BAD_PCT, Level.WATCH),
+                Threshold(SPO2_WATCH_PCT, Level.GOOD),
+            ),
+        ),
+        Panel(
+            "water",
+            Kind.TIME_SERIES,
+            (Line(Query("home_water", "used_l", Aggregate.SUM), "water"),),
+            unit="litre_per_hour",
+            per_s=3_600,
+            least_window_s=900,
+            low=0,
+        ),
+        Panel(
+            "doors",
+            Kind.TIME_SERIES,
+            (Line(DOORS, "opened"),),
+            unit="per_hour",
+            per_s=3_600,
+            least_window_s=900,
+            low=0,
+        ),
+        Panel(
+            "events",
+            Kind.TIME_SERIES,
+            (Line(FALLS, "falls"), Line(SOS, "sos")),
+            least_window_s=900,
+            low=0,
+        ),
+        Panel(
+            "falls_by_home",
+            Kind.TABLE,
+            (Line(Query("wearable_fall", "peak_g", Aggregate.MAX, group=("area", "site", "device")), "peak_g"),),
+            unit="none",
+            decimals=1,
+            span=Span.RANGE,
+            order="highest",
+            most_series=50,
+        ),
+        Panel(
+            "batteries",
+            Kind.BAR_GAUGE,
+            (Line(Query("wearable", "battery_pct", Aggregate.LAST, group=("site",))),),
+            unit="percent",
+            span=Span.RECENT,
+            thresholds=_BATTERY,
+            low=0,
+            high=100,
+            order="lowest",
+            most_series=10,
+        ),
+        Panel(
+            "door_history",
+            Kind.STATUS_HISTORY,
+            (Line(Query("home_door", "open", Aggregate.MAX, group=("site",))),),
+            unit="none",
+            states=(State(0, "closed", Level.CALM), State(1, "open", Level.WATCH)),
+            least_window_s=900,
+            most_series=12,
+        ),
+    ),
+)
