@@ -48,7 +48,7 @@ async def playing(script: Callable[[Peer], Awaitable[object]]) -> AsyncIterator[
         scripts.add(task)
         try:
             await script(Peer(reader, writer))
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):  # asyncio.streams would report even the cancelled as failed
             pass
         finally:
             scripts.discard(task)

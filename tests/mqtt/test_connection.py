@@ -283,7 +283,17 @@ def test_packet_ids_go_round_and_skip_those_in_flight(run: Run) -> None:
             packet_ids = connection.publish([(b"town", b"")] * 30_000)
             assert packet_ids == [*range(40_004, 65_536), *range(4, 4 + 30_000 - 25_532)]
             await inbox.until(lambda inbox: len(inbox.acknowledged_ids) == 70_000)
-            assert connection.room == 65_000 - 3
+            [slow] = connection.publish([(b"town", b"slow")])
+            connection.publish([(b"town", b"")] * 60_000)
+            await inbox.until(lambda inbox: len(inbox.acknowledged_ids) == 130_000)
+            connection.publish([(b"town", b"")] * 2_000)
+            await inbox.until(lambda inbox: len(inbox.acknowledged_ids) == 132_000)
+            packet_ids = connection.publish([(b"town", b"")] * 10_000)
+            assert min(packet_ids) < slow < max(packet_ids)
+            assert slow not in packet_ids
+            assert packet_ids == sorted(packet_ids)
+            await inbox.until(lambda inbox: len(inbox.acknowledged_ids) == 142_000)
+            assert connection.room == 65_000 - 4
             await connection.close()
 
     run(scenario())
@@ -515,6 +525,12 @@ def test_options_that_cannot_be_kept_are_refused(wrong: dict[str, int]) -> None:
 
 def test_staying_connected_opens_again_and_logs_once_down_and_once_back(run: Run) -> None:
     plays = iter(["accept", "refuse", "refuse", "refuse", "accept", "stay"])
+    failures_in_a_row: list[int] = []
+
+    class Counting(Backoff):
+        def wait_s(self, failures: int) -> float:
+            failures_in_a_row.append(failures)
+            return super().wait_s(failures)
 
     async def script(peer: Peer) -> None:
         play = next(plays)
@@ -538,7 +554,7 @@ def test_staying_connected_opens_again_and_logs_once_down_and_once_back(run: Run
 
             with structlog.testing.capture_logs() as logs:
                 staying = asyncio.ensure_future(
-                    stay_connected(address, options(), inbox, on_open, Backoff(first_s=0.01, cap_s=0.05))
+                    stay_connected(address, options(), inbox, on_open, Counting(first_s=0.01, cap_s=0.05))
                 )
                 await enough.wait()
                 await asyncio.sleep(0.05)
@@ -548,6 +564,7 @@ def test_staying_connected_opens_again_and_logs_once_down_and_once_back(run: Run
                     await staying
             assert await opened[-1].closed() == "closed by us"
             assert inbox.calls == ["connected", "disconnected"] * 3
+            assert failures_in_a_row == [1, 2, 3, 4, 1]
             assert [entry["event"] for entry in logs] == ["the broker is down", "the broker is back"] * 2
             assert logs[0]["reason"] == "closed by the broker"
             assert logs[0]["broker"] == str(address)
