@@ -90,7 +90,7 @@ class Service:
         self._limits = limits
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._readers = ThreadPoolExecutor(limits.readers, thread_name_prefix="reader")
-        self._streamers = ThreadPoolExecutor(limits.streams, thread_name_prefix="streamer")
+        self._streamers = ThreadPoolExecutor(max(1, limits.streams), thread_name_prefix="streamer")
         self._waiting_writes = self._waiting_reads = self._streams = 0
         self._full = False
         self._count = _Metrics(database)
@@ -396,6 +396,7 @@ def listening_socket(listen: str, token: str | None) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(128)  # who connects from now on is served once the database is open
     except OSError as wrong:
         raise StoreProblem(
             f"cannot listen on {listen} ({wrong.strerror}); is another store running? Give --listen another port"
