@@ -108,7 +108,9 @@ def _loop_factory() -> Any:
 
 @app.command()
 def status(
-    url: Annotated[str, typer.Option(help="Where the collector serves its status.")] = f"http://{DEFAULT_HTTP}",
+    url: Annotated[
+        str, typer.Option(envvar="HAINA_COLLECTOR", help="Where the collector serves its status.")
+    ] = f"http://{DEFAULT_HTTP}",
     as_json: JsonOption = False,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices as well.")] = False,
 ) -> None:

@@ -22,7 +22,11 @@ app = typer.Typer(
     name="haina",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "auto_envvar_prefix": "HAINA",  # beside the shared names below: HAINA_COLLECT_HTTP is collect --http
+    },
     help="Simulate a smart town over MQTT, collect what it says without losing any, and watch it.\n\n"
     "Begin with `haina demo`. Settings: flags, then HAINA_… variables, then haina.toml, then defaults. "
     "Exit codes: 0 done, 1 the answer is no or a part died, 2 it could not begin, 130 interrupted.",

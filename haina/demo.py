@@ -96,6 +96,8 @@ class Demo:
         """Live until Ctrl-C, or for `live_s`. Raises DemoFailed."""
         began_s = time.monotonic()
         screen = Console(stderr=self.as_json or self.listen is None)
+        if self.listen is not None:
+            _check_listen(self.listen)
         with self._folder(), self._signals():
             try:
                 urls = self._start()
@@ -160,15 +162,6 @@ class Demo:
 
     def _start(self) -> dict[str, str]:
         """Start the parts; return where they are."""
-        if self.listen is not None:
-            host, _, port = self.listen.rpartition(":")
-            if not host or not port.isdecimal():
-                raise DemoFailed(f"--listen {self.listen!r} must be host:port")
-            if not _is_free(host, int(port)):
-                raise DemoFailed(
-                    f"port {port} is in use; stop what uses it, or choose another: "
-                    f"make demo LISTEN={host}:{int(port) + 1}, or haina demo --listen {host}:{int(port) + 1}"
-                )
         ports = {name: _free_port(port) for name, port in PORTS.items()}
         urls = {
             "broker": f"mqtt://127.0.0.1:{ports['broker']}",
@@ -301,9 +294,10 @@ class Demo:
              "--store", urls["store"], "--json"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if audit.returncode not in {0, 1}:
-            raise DemoFailed(f"the audit could not be made: {audit.stderr.strip()}", 1)
-        found = json.loads(audit.stdout)
+        try:
+            found = json.loads(audit.stdout)
+        except ValueError:
+            raise DemoFailed(f"the audit could not be made: {audit.stderr.strip()}", 1) from None
         self._stop_all()
         account = {
             "published": summary["published"],
@@ -357,6 +351,18 @@ class Demo:
             part.process.kill()
             while part.poll() is None:
                 time.sleep(0.01)
+
+
+def _check_listen(listen: str) -> None:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise DemoFailed(f"--listen {listen!r} must be host:port")
+    if not _is_free(host, int(port)):
+        other = f"{host}:{int(port) + 1}"
+        raise DemoFailed(
+            f"port {port} is in use; stop what uses it, or choose another: "
+            f"make demo LISTEN={other}, or haina demo --listen {other}"
+        )
 
 
 def _end_with_parent() -> None:

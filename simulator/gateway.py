@@ -163,8 +163,8 @@ class Gateway:
             self._take_back()
             self.pump()
 
-    async def stay(self, address: BrokerAddress) -> None:
-        """Keep the session until cancelled."""
+    async def stay(self, address: BrokerAddress, *, speaks: bool) -> None:
+        """Keep the session until cancelled. One gateway of a run `speaks` in the log for all."""
         offline = Will(self._status_topic, encode(Status(online=False, boot=self._boot)), qos=1, retain=True)
         options = ConnectOptions(
             client_id=f"haina-gw-{self.site.area}-{self.site.id}",
@@ -172,7 +172,7 @@ class Gateway:
             will=offline,
             max_in_flight=MAX_IN_FLIGHT,
         )
-        await stay_connected(address, options, self, self._introduce)
+        await stay_connected(address, options, self, self._introduce, quiet=not speaks)
 
     def leave(self) -> None:
         """Say goodbye, so that the will is not needed. Follow it by cancelling `stay`, which closes the session."""

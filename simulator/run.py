@@ -48,7 +48,6 @@ CLOCK_EVERY_S = 0.25
 CLOCK_HEARTBEAT_S = 2.0
 STATE_EVERY_S = 2.0
 DRAIN_S = 2.0
-CONNECTS_AT_ONCE = 100
 
 
 class RunFolderTaken(Exception):
@@ -314,12 +313,10 @@ class LiveRun:
                 await self._window.settled()
 
     async def _connect(self, address: BrokerAddress) -> None:
-        """Open the gateways' sessions, a hundred at a time, and keep them."""
+        """Keep every gateway's session, the clock's first."""
         async with asyncio.TaskGroup() as sessions:
-            for number, gateway in enumerate(sorted(self._gateways.values(), key=lambda g: g is not self._desk)):
-                sessions.create_task(gateway.stay(address))
-                if number % CONNECTS_AT_ONCE == CONNECTS_AT_ONCE - 1:
-                    await asyncio.sleep(0.2)
+            for gateway in sorted(self._gateways.values(), key=lambda gateway: gateway is not self._desk):
+                sessions.create_task(gateway.stay(address, speaks=gateway is self._desk))
 
     # Telling
 

@@ -622,12 +622,15 @@ async def stay_connected(
     receiver: Receiver,
     on_open: Callable[[Connection], Awaitable[Any]],
     backoff: Backoff = Backoff(),
+    *,
+    quiet: bool = False,
 ) -> None:
     """Connect, `await on_open(connection)`, wait until closed, and again, until cancelled; then close properly.
 
     Being refused counts as being down: a broker may be told the password later. A connection that lasted no longer
     than the wait before it counts as a failure too, lest a broker that drops us at once be asked without end. Logs
-    once when the connection goes down and once when it is back. Whatever `on_open` raises ends the loop, unless it
+    once when the connection goes down and once when it is back, unless `quiet`: of a process's thousand sessions to one
+    broker, one speaks for all. Whatever `on_open` raises ends the loop, unless it
     is an `MQTTError`.
     """
     log = structlog.get_logger().bind(broker=str(address), client_id=options.client_id)
@@ -642,7 +645,7 @@ async def stay_connected(
             connection = await Connection.open(address, options, receiver)
             await on_open(connection)
             if is_down:
-                log.info("the broker is back")
+                (log.debug if quiet else log.info)("the broker is back")
                 is_down = False
             reason = await connection.closed()
         except MQTTError as error:
@@ -654,6 +657,6 @@ async def stay_connected(
         failures = 1 if lasted else failures + 1
         wait_s = backoff.wait_s(failures)
         if not is_down:
-            log.warning("the broker is down", reason=reason)
+            (log.debug if quiet else log.warning)("the broker is down", reason=reason)
             is_down = True
         await asyncio.sleep(wait_s)

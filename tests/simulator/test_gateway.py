@@ -103,7 +103,7 @@ async def build_home(address: BrokerAddress) -> AsyncIterator[Home]:
     options = ConnectOptions("collector", clean_session=False)
     tasks = [asyncio.create_task(stay_connected(address, options, home.collector, home.collector.open))]
     await home.until(lambda: home.collector.connection is not None)
-    tasks.append(asyncio.create_task(home.gateway.stay(address)))
+    tasks.append(asyncio.create_task(home.gateway.stay(address, speaks=True)))
     try:
         yield home
     finally:

@@ -1,0 +1,140 @@
+"""The `haina` command: what every newcomer meets first."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from haina.command import compose
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUP = get_command(compose())
+
+
+def haina(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "haina", *arguments],
+        capture_output=True, text=True, check=False, timeout=60, cwd=cwd, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def commands() -> dict[str, object]:
+    found = {}
+    for name, command in GROUP.commands.items():  # type: ignore[attr-defined]
+        for inner, sub in getattr(command, "commands", {}).items():
+            found[f"{name} {inner}"] = sub
+        if not hasattr(command, "commands"):
+            found[name] = command
+    return found
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    assert commands().keys() >= {
+        "demo", "simulate", "collect", "store", "console", "status", "broker", "audit", "contract",
+        "dashboards render", "dashboards push", "scenario check", "scenario schema",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_explains_itself_with_an_example(name: str) -> None:
+    text = commands()[name].help or ""  # type: ignore[attr-defined]
+    assert re.search(r"Examples?:", text), f"haina {name} --help shows no example"
+    assert f"haina {name}" in text
+    for option in commands()[name].params:  # type: ignore[attr-defined]
+        assert getattr(option, "help", None), f"haina {name}: {option.name} has no help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["simulate", "--scenario", "nowhere"], "nowhere"),
+        (["simulate", "--start", "yesterday"], "not an ISO 8601 time"),
+        (["simulate", "--start", "2026-03-02T00:00"], "has no zone"),
+        (["simulate", "--history", "soon"], "not a duration"),
+        (["simulate", "--speed", "-3"], "speed is 0"),
+        (["simulate", "--broker", "http://x"], "mqtt://"),
+        (["simulate", "--to", "x.jsonl"], "give --start and --duration"),
+        (["demo", "--for", "ever"], "not a duration"),
+        (["demo", "--listen", "8080"], "host:port"),
+        (["broker", "--listen", "1883"], "host:port"),
+        (["contract", "poem"], "docs, topics, asyncapi or schema"),
+        (["contract", "schema", "--measurement", "mood"], "unknown measurement 'mood'"),
+        (["--config", "missing.toml", "status"], "missing.toml: No such file"),
+        (["status", "--url", "http://127.0.0.1:1"], "no collector answers"),
+    ],
+)
+def test_nonsense_gets_one_clear_sentence_and_no_traceback(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    answer = haina(*arguments, cwd=tmp_path)
+    assert answer.returncode in {1, 2}
+    assert sentence in answer.stderr
+    assert answer.stderr.startswith("haina: ")
+    assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_come_from_flags_then_variables_then_the_file_then_defaults(tmp_path: Path) -> None:
+    def asked(*flags: str, **environment: str) -> str:
+        return haina("status", *flags, cwd=tmp_path, **environment).stderr
+
+    assert "127.0.0.1:8791" in asked()
+    (tmp_path / "haina.toml").write_text('[status]\nurl = "http://127.0.0.1:3"\n')
+    assert "127.0.0.1:3 " in asked()
+    assert "127.0.0.1:2 " in asked(HAINA_COLLECTOR="http://127.0.0.1:2")
+    assert "127.0.0.1:1 " in asked("--url", "http://127.0.0.1:1", HAINA_COLLECTOR="http://127.0.0.1:2")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("brokr = 1", "unknown setting 'brokr'; did you mean 'broker'?"),
+        ("[colect]\n", "unknown setting 'colect'; did you mean 'collect'?"),
+        ("[status]\nurll = 1\n", "[status] unknown setting 'urll'; did you mean 'url'?"),
+        ("broker = \n", "haina.toml: "),
+    ],
+)
+def test_a_wrong_settings_file_is_named_with_what_is_wrong(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "haina.toml").write_text(text)
+    answer = haina("status", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert sentence in answer.stderr
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    day = ["simulate", "--seed", "7", "--start", "2026-03-02T00:00+08:00", "--to", str(target)]
+    assert haina(*day, "--duration", "10m").returncode == 0
+    first = json.loads(target.read_text().splitlines()[0])
+    assert first["topic"].startswith("haina/v1/meta/")
+    interrupted = subprocess.Popen(
+        [sys.executable, "-m", "haina", *day[:-1], str(tmp_path / "never.jsonl"), "--duration", "30d"],
+        stderr=subprocess.PIPE,
+    )
+    import signal
+    import time
+
+    deadline_s = time.monotonic() + 30
+    while not (tmp_path / "never.jsonl.part").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    interrupted.send_signal(signal.SIGINT)
+    interrupted.communicate(timeout=30)
+    assert interrupted.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_the_contract_prints_as_documents() -> None:
+    assert json.loads(haina("contract", "asyncapi").stdout)["asyncapi"] == "3.0.0"
+    assert "| `heart_rate_bpm` |" in haina("contract").stdout
+    assert json.loads(haina("contract", "schema", "--measurement", "wearable").stdout)["title"] == "wearable"
+
+
+def test_the_rooms_keep_their_arrows() -> None:
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert linted.returncode == 0, linted.stdout

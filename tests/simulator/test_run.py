@@ -1,0 +1,168 @@
+"""A run: the same bytes for the same seed, start and commands; and it waits rather than loses."""
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from haina.contract import Clock, Command, Phase, Topic, decode, encode, measurement
+from haina.contract.topic import TopicClass
+from haina.ledger import read_ledger
+from haina.mqtt.codec import Publish
+from haina.mqtt.connection import Connection, ConnectOptions
+from simulator.clock import RunClock
+from simulator.population import build_town
+from simulator.run import LiveRun, RunFolderTaken, RunState, begin, read_commands, record, run_name
+from simulator.scenario import Scenario, parse
+from simulator.town import Town
+from simulator.truth import NoTruth
+from tests.brokers import mosquitto_broker
+
+START = 1_772_380_800_000  # 2026-03-02T00:00+08:00
+HOUR = 3_600_000
+
+
+def build_scenario() -> Scenario:
+    return parse("title: Two places\nareas:\n  a01: {centres: 1, homes: 2}\n", "two-places.yaml").model_copy(
+        update={"name": "two-places"}
+    )
+
+
+def build_state(seed: int = 7) -> RunState:
+    return RunState(run_name("two-places", seed, START), 1, "two-places", seed, START, START)
+
+
+def recorded(hours: float, seed: int = 7, commands: list[tuple[int, Topic, Command]] | None = None) -> bytes:
+    out = io.BytesIO()
+    record(build_scenario(), build_state(seed), START + round(hours * HOUR), out, commands=commands or ())
+    return out.getvalue()
+
+
+def test_the_same_seed_makes_the_same_bytes_and_another_seed_others() -> None:
+    assert recorded(3) == recorded(3)
+    assert recorded(3) != recorded(3, seed=8)
+
+
+def test_a_longer_run_begins_with_the_bytes_of_a_shorter_one() -> None:
+    assert recorded(4).startswith(recorded(2))
+
+
+def test_how_simulated_time_is_sliced_changes_nothing() -> None:
+    def said(step_s: float) -> list[bytes]:
+        town = Town(seed=3, start_ms=START, run="r", boot=1, truth=NoTruth())
+        build_town(build_scenario(), town)
+        until_s = step_s
+        while until_s <= 7_200:
+            town.env.run(until=until_s)
+            until_s += step_s
+        return [emission.payload for emission in town.outbox]
+
+    assert said(7_200) == said(0.9) == said(450)
+
+
+def test_every_recorded_message_is_one_the_contract_accepts() -> None:
+    kinds = set()
+    for line in recorded(6).splitlines():
+        entry = json.loads(line)
+        topic = Topic.parse(entry["topic"])
+        kinds.add(topic.topic_class)
+        if topic.topic_class is TopicClass.TELEMETRY:
+            measurement(topic.name).decoder.decode(json.dumps(entry["payload"]).encode())
+    assert kinds == {TopicClass.META, TopicClass.TELEMETRY}
+
+
+def test_recorded_commands_replay_at_their_times(tmp_path: Path) -> None:
+    restart = Topic.parse("haina/v1/command/a01/c01/kiosk-1/restart")
+    command = Command(id="c1", expires=START + 9 * HOUR)
+    path = tmp_path / "run.commands"
+    entry = {"time": START + HOUR, "topic": str(restart), "command": json.loads(encode(command))}
+    path.write_text(json.dumps(entry) + "\n")
+    replay = read_commands(path)
+    assert replay == [(START + HOUR, restart, command)]
+    with_command = recorded(3, commands=replay)
+    assert with_command == recorded(3, commands=replay)
+    assert with_command.startswith(recorded(0.9))
+
+
+def test_the_command_line_writes_the_same_file_in_any_zone_and_process(tmp_path: Path) -> None:
+    def digest(zone: str, name: str) -> str:
+        target = tmp_path / name
+        subprocess.run(
+            [sys.executable, "-m", "haina", "simulate", "--scenario", "laptop", "--seed", "7",
+             "--start", "2026-03-02T00:00+08:00", "--duration", "20m", "--to", str(target)],
+            check=True, capture_output=True, env={**os.environ, "TZ": zone, "PYTHONHASHSEED": zone[:1] and "random"},
+        )  # fmt: skip
+        return hashlib.sha256(target.read_bytes()).hexdigest()
+
+    assert digest("America/New_York", "one.jsonl") == digest("Asia/Shanghai", "two.jsonl")
+
+
+def test_a_run_goes_on_in_its_folder_with_the_next_boot_and_another_scenario_may_not(tmp_path: Path) -> None:
+    first = begin(tmp_path, "laptop", 1, START)
+    assert (first.boot, first.start_ms) == (1, START)
+    RunState(first.run, 1, "laptop", 1, START, START + 5 * HOUR).save(tmp_path)
+    again = begin(tmp_path, "laptop", 1, START + HOUR)
+    assert (again.run, again.boot, again.start_ms) == (first.run, 2, START + 5 * HOUR)
+    with pytest.raises(RunFolderTaken, match="holds a run of scenario 'laptop' with seed 1"):
+        begin(tmp_path, "pilot-zone", 1, START)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunFolderTaken, match="cannot be read"):
+        begin(tmp_path, "laptop", 1, START)
+
+
+class Listener:
+    """Hears everything and keeps the last clock; never says that anything is durable."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+        self.clock: Clock | None = None
+        self.connection: Connection | None = None
+
+    def connected(self, session_present: bool) -> None: ...
+
+    def acknowledged(self, packet_ids: list[int]) -> None: ...
+
+    def disconnected(self, reason: str) -> None: ...
+
+    def received(self, batch: list[Publish]) -> None:
+        for publish in batch:
+            if publish.topic == b"haina/v1/clock":
+                self.clock = decode(Clock, publish.payload)
+            else:
+                self.readings += 1
+        assert self.connection is not None
+        self.connection.acknowledge([publish.packet_id for publish in batch if publish.qos])
+
+
+def test_without_anybody_to_make_readings_durable_the_town_waits_at_its_window(tmp_path: Path) -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            listener = Listener()
+            listener.connection = await Connection.open(broker.address, ConnectOptions("listener"), listener)
+            await listener.connection.subscribe([TopicClass.TELEMETRY.filter, "haina/v1/clock"])
+            clock = RunClock(start_ms=START, wall_ms=START + 24 * HOUR)
+            run = LiveRun(build_scenario(), build_state(), tmp_path, clock, window=500)
+            task = asyncio.create_task(run.run(broker.address))
+            async with asyncio.timeout(30):
+                while listener.readings < 500 or listener.clock is None:  # noqa: ASYNC110 - it is another process's truth
+                    await asyncio.sleep(0.05)
+            lived_ms = clock.now_ms
+            await asyncio.sleep(1.0)
+            assert clock.now_ms == lived_ms
+            assert clock.phase is Phase.HISTORY
+            assert listener.clock.time == START, "the clock told of time whose readings are not durable"
+            run.stop()
+            summary = await task
+            assert summary.acknowledged == 0
+            assert summary.outstanding == summary.published == listener.readings
+            sent = sum(minute.readings for minute in read_ledger(tmp_path / "run.sent"))
+            assert sent == summary.published
+            await listener.connection.close()
+
+    asyncio.run(scene())
