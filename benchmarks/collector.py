@@ -111,12 +111,12 @@ def main() -> None:
     load = messages(options.messages, options.sites, options.devices)
     broker_of = mosquitto_broker if options.broker == "mosquitto" else embedded_broker
     with broker_of() as broker, tempfile.TemporaryDirectory() as folder:
+        asyncio.run(subscribe_once(broker.url))
         if not options.live:
-            asyncio.run(subscribe_once(broker.url))
             print(f"preloaded at {len(load) / asyncio.run(blast(broker.url, load)):,.0f} messages/s")
         http = f"127.0.0.1:{free_port()}"
-        profiler = ["-m", "cProfile", "-o", options.profile] if options.profile else []
-        command = [sys.executable, *profiler, "-m", "collector.command", "collect", "--broker", broker.url]
+        profiler = ["-m", "cProfile", "-o", options.profile, "-m"] if options.profile else ["-m"]
+        command = [sys.executable, *profiler, "collector.command", "collect", "--broker", broker.url]
         command += ["--store", options.store, "--data", folder, "--http", http]
         collector = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:

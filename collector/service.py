@@ -37,9 +37,12 @@ from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, Publish,
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
 
-MAX_PENDING_MESSAGES: Final = 100_000
-MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
-"""What may be in memory without being durable; beyond it reading stops until a commit is done."""
+MAX_PENDING_MESSAGES: Final = 5_000
+MAX_PENDING_BYTES: Final = 16 * 1024 * 1024
+"""What may be in memory without being durable; beyond it reading stops until a commit is done.
+
+Stopping also ends libuv's habit of reading one busy socket 32 times before anything else has its turn, which made
+acknowledgements of a flood wait for up to a second."""
 
 SNAPSHOT_POINTS: Final = 250_000
 SNAPSHOT_S: Final = 30.0
@@ -158,7 +161,7 @@ class Collector:
                     "a store missed points while it was not configured", store=name, missed=missed
                 )
                 settled = Settled(url, oldest - 1, settled.refused, settled.since + missed)
-            shipper = Shipper(url, name, store, self.journal, self._recent, settled, lambda: None)
+            shipper = Shipper(url, name, store, self.journal, self._recent, settled)
             shipper.committed(journaled)
             shippers.append(shipper)
         return shippers

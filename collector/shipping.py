@@ -143,7 +143,6 @@ class Shipper:
         journal: Journal,
         recent: Recent,
         settled: Settled,
-        on_settled: Callable[[], None],
         backoff: Backoff = Backoff(0.2, 15.0),
     ) -> None:
         self.key: Final = key
@@ -157,7 +156,6 @@ class Shipper:
         self._store = store
         self._journal = journal
         self._recent = recent
-        self._on_settled = on_settled
         self._backoff = backoff
         self._worker = Worker(f"ship-{name}")
         self._committed = settled.cursor
@@ -252,7 +250,6 @@ class Shipper:
                 await self._settle(points[half:], cursor)
                 return
         self.cursor = cursor
-        self._on_settled()
 
     def _refuse(self, point: Point, reason: str) -> None:
         self.refused += 1
