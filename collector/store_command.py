@@ -92,12 +92,12 @@ def _show(report: "AuditReport") -> None:
     from rich.console import Console  # noqa: PLC0415  rich is slow to import
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console()
     if report.worst:
         numbers = ("sent", "stored", "lost", "extra", "duplicates")
         table = Table(title=f"{len(report.worst)} of {report.offences} device-minutes that differ")
-        for heading in ("device", "minute (UTC)", "boot"):
-            table.add_column(heading)
+        table.add_column("device", no_wrap=True)
+        table.add_column("minute (UTC)", no_wrap=True)
+        table.add_column("boot", justify="right")
         for heading in (*numbers, "altered"):
             table.add_column(heading, justify="right")
         for offence in report.worst:
@@ -105,8 +105,11 @@ def _show(report: "AuditReport") -> None:
             counts = (str(getattr(offence, number)) for number in numbers)
             device = f"{offence.area}/{offence.site}/{offence.device}"
             table.add_row(device, minute, str(offence.boot), *counts, "yes" if offence.altered else "")
+        console = Console()
+        if not console.is_terminal:
+            console.width = 140  # a file has no width: whole names matter more there
         console.print(table)
-    console.print(
+    print(  # noqa: T201  the answer itself
         f"{report.sent} readings sent by {report.devices} devices in {report.minutes} device-minutes; "
         f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
         f"{report.altered} altered minutes."

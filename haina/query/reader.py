@@ -88,7 +88,9 @@ class Reader:
         if not queries:
             return []
         request = self._language.ask(queries, start_ms, end_ms)
-        return self._language.understand(self._send(request), queries, start_ms)
+        with self._failures():
+            answer = self._client.request(**request)
+            return self._language.understand(self._accepted(answer), queries, start_ms)
 
     async def run_async(self, query: Query, start_ms: int, end_ms: int) -> list[Series]:
         """`run` for an event loop."""
@@ -137,7 +139,9 @@ class Reader:
 
     def describe(self) -> dict[str, Held]:
         """What the store holds, by measurement: from when to when, and how many points if it can tell cheaply."""
-        return self._language.understand_description(self._send(self._language.ask_description()))
+        request = self._language.ask_description()
+        with self._failures():
+            return self._language.understand_description(self._accepted(self._client.request(**request)))
 
     def latest_ms(self) -> int | None:
         """The newest event time of all, in Unix milliseconds; None when the store is empty."""
@@ -164,10 +168,6 @@ class Reader:
 
     async def __aexit__(self, *failure: object) -> None:
         await self.aclose()
-
-    def _send(self, request: "_Request") -> httpx.Response:
-        with self._failures():
-            return self._accepted(self._client.request(**request))
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -1,0 +1,260 @@
+"""The audit finds what a store lost, doubled, altered or made up, and nothing else."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+
+from collector.audit import AuditReport, audit
+from collector.stores import open_store
+from haina.contract import Point, line_protocol, measurement, point_hash, telemetry_payload
+from haina.ledger import SentLedger
+from haina.query.reader import open_reader
+from tests.haina_store import RunningStore, haina_store, run_store_command
+from tests.influx import RunningInflux
+from tests.stores.points import build_points
+
+BOOTS = itertools.count(1)
+MINUTE_MS = 60_000
+
+
+def write_ledger(path: Path, points: Sequence[Point]) -> Path:
+    """The ledger of a run that sent these points."""
+    with SentLedger(path, run="r-1", boot=points[0].boot) as ledger:
+        for point in sorted(points, key=lambda point: point.seq):
+            declared = measurement(point.measurement)
+            present = {
+                name: value for name, value in zip(declared.field_names, point.values, strict=True) if value is not None
+            }
+            payload = telemetry_payload(point.time_ms, point.boot, point.seq, present)
+            ledger.device(point.area, point.site, point.device).record(
+                point.time_ms, point.seq, point_hash(point.measurement, payload)
+            )
+    return path
+
+
+def build_run(devices: int = 4, readings: int = 60) -> list[Point]:
+    """Devices that each number their own readings from 1, as gateways do; a boot and milliseconds no other run has."""
+    boot = next(BOOTS)
+    readings_of_one = build_points(readings, devices=1, boot=boot)
+    return [
+        point._replace(site="home-1", device=f"device-{number}", time_ms=point.time_ms + boot)
+        for number in range(devices)
+        for point in readings_of_one
+    ]
+
+
+@dataclass
+class Kept:
+    """A store with a run in it, and how to do it harm behind everybody's back."""
+
+    url: str
+    token: str | None
+    delete: Callable[[Point], None]
+    put: Callable[[Point, int], None]  # a point, and how many nanoseconds later its key says it is
+
+    def audit(self, *ledgers: Path) -> AuditReport:
+        with open_reader(self.url, self.token) as reader:
+            return audit(ledgers, reader)
+
+    def write(self, points: Sequence[Point]) -> None:
+        store = open_store(self.url, self.token)
+        store.write(f"journal-{points[0].boot}", len(points), points)
+        store.close()
+
+
+def _influx_kept(influx: RunningInflux) -> Kept:
+    bucket = f"audit-{next(BOOTS)}"
+    url = influx.create_bucket(bucket)
+
+    def delete(point: Point) -> None:
+        time_ns = line_protocol(point).rpartition(" ")[2]
+        where = f"device = '{point.device}' AND time = {time_ns}"
+        influx.query(bucket, f'DELETE FROM "{point.measurement}" WHERE {where}', post=True)
+
+    def put(point: Point, later_ns: int) -> None:
+        line, _, time_ns = line_protocol(point).rpartition(" ")
+        answer = httpx.post(
+            f"{influx.url}/api/v2/write",
+            params={"bucket": bucket, "org": "haina", "precision": "ns"},
+            content=f"{line} {int(time_ns) + later_ns}",
+        )
+        assert answer.status_code == 204, answer.text
+
+    return Kept(url, influx.token or None, delete, put)
+
+
+def _duckdb_kept(store: RunningStore) -> Kept:
+    path = str(store.folder / "haina.duckdb")
+
+    def change(sql: str, parameters: list[object]) -> None:
+        store.stop()
+        with duckdb.connect(path) as file:
+            changed = file.execute(sql, parameters).fetchone()
+            assert changed == (1,)
+        store.restart()
+
+    def delete(point: Point) -> None:
+        key = [point.device, point.boot, point.seq]
+        change(f'DELETE FROM "{point.measurement}" WHERE device = ? AND boot = ? AND seq = ?', key)
+
+    def put(point: Point, later_ns: int) -> None:
+        if not later_ns:
+            delete(point)
+        time_ns = int(line_protocol(point).rpartition(" ")[2]) + later_ns
+        values = [int(value) if isinstance(value, bool) else value for value in point.values]
+        row = [time_ns, point.area, point.site, point.device, point.boot, point.seq, *values]
+        change(f'INSERT INTO "{point.measurement}" VALUES ({", ".join("?" * len(row))})', row)
+
+    return Kept(store.url, None, delete, put)
+
+
+@pytest.fixture(scope="module")
+def kept_in_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    with haina_store(tmp_path_factory.mktemp("store")) as store:
+        yield _duckdb_kept(store)
+
+
+@pytest.fixture(params=["duckdb", "influxdb-1"])
+def kept(request: pytest.FixtureRequest) -> Kept:
+    if request.param == "duckdb":
+        found: Kept = request.getfixturevalue("kept_in_duckdb")
+        return found
+    return _influx_kept(request.getfixturevalue("influx_1"))
+
+
+def counts(report: AuditReport) -> dict[str, int]:
+    return {name: getattr(report, name) for name in ("lost", "extra", "duplicates", "altered")}
+
+
+def test_a_store_that_kept_everything_is_clean(kept: Kept, tmp_path: Path) -> None:
+    points = build_run()
+    kept.write(points)
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert report.clean
+    assert counts(report) == {"lost": 0, "extra": 0, "duplicates": 0, "altered": 0}
+    assert (report.sent, report.stored, report.devices, report.worst) == (240, 240, 4, ())
+
+
+def test_a_deleted_row_is_lost(kept: Kept, tmp_path: Path) -> None:
+    points = build_run()
+    kept.write(points)
+    victim = points[70]
+    kept.delete(victim)
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert counts(report) == {"lost": 1, "extra": 0, "duplicates": 0, "altered": 0}
+    (offence,) = report.worst
+    assert (offence.device, offence.boot, offence.minute_ms) == (
+        victim.device,
+        victim.boot,
+        victim.time_ms - victim.time_ms % MINUTE_MS,
+    )
+    assert (offence.sent, offence.stored, offence.lost) == (6, 5, 1)
+
+
+def test_an_altered_value_is_altered(kept: Kept, tmp_path: Path) -> None:
+    """By the least that its field can change."""
+    points = build_run()
+    kept.write(points)
+    victim = next(point for point in points[100:] if point.measurement == "wearable")
+    worn, steps, battery_pct, *body = victim.values
+    assert battery_pct == 88.5
+    kept.put(victim._replace(values=(worn, steps, 88.6, *body)), 0)
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert counts(report) == {"lost": 0, "extra": 0, "duplicates": 0, "altered": 1}
+    (offence,) = report.worst
+    assert (offence.device, offence.altered) == (victim.device, True)
+
+
+def test_a_doubled_row_is_a_duplicate(kept: Kept, tmp_path: Path) -> None:
+    points = build_run()
+    kept.write(points)
+    kept.put(points[33], 1)
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert counts(report) == {"lost": 0, "extra": 0, "duplicates": 1, "altered": 0}
+    assert report.worst[0].device == points[33].device
+
+
+def test_a_row_nobody_sent_is_extra(kept: Kept, tmp_path: Path) -> None:
+    """From a device nobody knows, and from a known one with a number it never reached."""
+    points = build_run()
+    kept.write(points)
+    kept.put(points[0]._replace(device="ghost"), 5)
+    kept.put(points[59]._replace(seq=61), 6)
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert counts(report) == {"lost": 0, "extra": 2, "duplicates": 0, "altered": 0}
+    assert {offence.device for offence in report.worst} == {"ghost", points[59].device}
+
+
+def test_a_reading_in_place_of_another_is_lost_and_extra(kept: Kept, tmp_path: Path) -> None:
+    """The minute's count is right; the sequence numbers give it away."""
+    points = build_run()
+    kept.write(points)
+    kept.delete(points[20])
+    kept.put(points[20]._replace(seq=1_000), 7)
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert counts(report) == {"lost": 1, "extra": 1, "duplicates": 0, "altered": 0}
+
+
+def test_other_runs_in_the_store_are_left_out(kept: Kept, tmp_path: Path) -> None:
+    points, others = build_run(), build_run(devices=7)
+    kept.write(points)
+    kept.write(others)
+    assert kept.audit(write_ledger(tmp_path / "run.sent", points)).clean
+
+
+def test_several_ledgers_are_audited_as_one(kept: Kept, tmp_path: Path) -> None:
+    points, others = build_run(), build_run(devices=7)
+    kept.write(points)
+    kept.write(others)
+    report = kept.audit(write_ledger(tmp_path / "1.sent", points), write_ledger(tmp_path / "2.sent", others))
+    assert report.clean
+    assert (report.sent, report.devices) == (660, 7)
+
+
+def test_an_empty_store_lost_everything(kept: Kept, tmp_path: Path) -> None:
+    points = build_run()
+    report = kept.audit(write_ledger(tmp_path / "run.sent", points))
+    assert (report.lost, report.stored, report.clean) == (240, 0, False)
+    assert len(report.worst) == 20
+    assert report.offences == report.minutes == 44
+
+
+def run_audit(*arguments: str) -> tuple[int, str, str]:
+    process = run_store_command("audit", *arguments)
+    printed, complained = process.communicate(timeout=60)
+    return process.returncode, printed, complained
+
+
+def test_the_command_says_yes_no_or_why_not(kept_in_duckdb: Kept, tmp_path: Path) -> None:
+    """Exit codes 0, 1 and 2; JSON and a table; one sentence when it cannot compare."""
+    points = build_run()
+    kept_in_duckdb.write(points)
+    ledger = str(write_ledger(tmp_path / "run.sent", points))
+    store = ("--store", kept_in_duckdb.url)
+    code, printed, _ = run_audit("--sent", ledger, *store, "--json")
+    assert (code, json.loads(printed)["clean"], json.loads(printed)["sent"]) == (0, True, 240)
+
+    more = [*points, points[0]._replace(seq=61, time_ms=points[0].time_ms + 3_600_000)]
+    ledger = str(write_ledger(tmp_path / "more.sent", more))
+    code, printed, _ = run_audit("--sent", ledger, *store)
+    assert code == 1
+    assert "1 lost" in printed
+    assert "device-0" in printed
+
+    (tmp_path / "no.sent").write_text("nonsense\n")
+    for arguments, sentence in (
+        (("--sent", ledger, "--store", "duckdb+http://127.0.0.1:1"), "does not answer"),
+        (("--sent", ledger, "--store", "null:"), "keeps nothing"),
+        (("--sent", str(tmp_path / "no.sent"), *store), "no.sent:1"),
+    ):
+        code, _, complained = run_audit(*arguments)
+        assert code == 2
+        assert sentence in complained
+        assert len(complained.splitlines()) == 1
+    assert run_audit("--sent", str(tmp_path / "absent.sent"), *store)[0] == 2

@@ -1,0 +1,238 @@
+"""InfluxDB as a store: what its refusals mean, against the real thing, and no secret in what we say about them."""
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import httpx
+import pytest
+
+from collector.stores import Store, StoreRefused, StoreUnavailable, open_store
+from collector.stores.influx import InfluxStore
+from haina.contract import Point
+from haina.query import Aggregate, Query
+from haina.query.reader import QueryRefused, StoreUnreachable, open_reader
+from haina.store_url import StoreURL
+from tests.influx import RunningInflux, influxdb_1
+from tests.stores.points import START_MS, build_points
+
+LATER_MS = START_MS + 86_400_000
+COUNT = Query("wearable", "steps", Aggregate.COUNT)
+BUCKETS = itertools.count()
+
+
+def build_store(influx: RunningInflux, keep_s: int | None = None) -> tuple[Store, str, str]:
+    """A store on a new bucket, the bucket and its URL."""
+    bucket = f"bucket-{next(BUCKETS)}"
+    url = influx.create_bucket(bucket, keep_s)
+    return open_store(url, influx.token or None), bucket, url
+
+
+def counted(influx: RunningInflux, url: str) -> int:
+    with open_reader(url, influx.token or None) as reader:
+        return sum(1 for name in ("wearable", "kiosk_state") for _ in reader.points(name, START_MS, LATER_MS))
+
+
+def write_halving(store: Store, cursor: int, points: Sequence[Point]) -> list[Point]:
+    """What a shipper does with a refused batch; the points that were refused alone."""
+    try:
+        store.write("journal", cursor, points)
+    except StoreRefused:
+        if len(points) == 1:
+            return list(points)
+        half = len(points) // 2
+        first = write_halving(store, cursor - len(points) + half, points[:half])
+        return first + write_halving(store, cursor, points[half:])
+    return []
+
+
+def test_writing_a_batch_twice_changes_nothing(influx: RunningInflux) -> None:
+    store, _, url = build_store(influx)
+    for _ in range(2):
+        store.write("journal", 100, build_points(100))
+    assert counted(influx, url) == 100
+    store.close()
+
+
+def test_points_of_one_millisecond_do_not_overwrite_each_other(influx: RunningInflux) -> None:
+    store, _, url = build_store(influx)
+    points = [point._replace(time_ms=START_MS, device="d") for point in build_points(50)]
+    store.write("journal", 50, points)
+    assert counted(influx, url) == 50
+    store.close()
+
+
+def test_texts_come_back_letter_by_letter(influx: RunningInflux) -> None:
+    """Quotes, backslashes, commas, equals signs, spaces and Chinese pass through line protocol and back."""
+    store, _, url = build_store(influx)
+    texts = ['say "no"', "back\\slash", "\\", '\\"', "a,b=c d", "卡纸", " ", "'", "#", "%s %d"]
+    points = [
+        Point("kiosk_state", "a", "s", "d", START_MS, 1, number, (0, text, 50.0))
+        for number, text in enumerate(texts, start=1)
+    ]
+    store.write("journal", len(points), points)
+    with open_reader(url, influx.token or None) as reader:
+        found = {point.seq: point.values[1] for point in reader.points("kiosk_state", START_MS, LATER_MS)}
+    assert [found[number] for number in range(1, len(texts) + 1)] == texts
+    store.close()
+
+
+def test_a_type_conflict_is_a_refusal_that_halving_narrows_to_its_points(influx: RunningInflux) -> None:
+    """The bucket holds `steps` as text; only points that have the field conflict, and every other one is stored."""
+    store, bucket, url = build_store(influx)
+    line = f'wearable,area=x,device=x,site=x steps="many",boot=1i,seq=1i {START_MS}000000'
+    parameters = {"bucket": bucket, "org": "haina", "precision": "ns"}
+    headers = {"Authorization": f"Token {influx.token}"} if influx.token else {}
+    answer = httpx.post(f"{influx.url}/api/v2/write", params=parameters, content=line, headers=headers)
+    assert answer.status_code == 204
+    points = build_points(30)
+    with pytest.raises(StoreRefused, match="steps"):
+        store.write("journal", 30, points)
+    refused = write_halving(store, 30, points)
+    assert refused == [point for point in points if point.measurement == "wearable"]
+    with open_reader(url, influx.token or None) as reader:
+        assert sum(1 for _ in reader.points("kiosk_state", START_MS, LATER_MS)) == 30 - len(refused)
+    store.close()
+
+
+def test_points_older_than_the_bucket_keeps_are_refused(influx: RunningInflux) -> None:
+    store, _, _ = build_store(influx, keep_s=3_600)
+    old = [point._replace(time_ms=1_000_000_000_000) for point in build_points(3)]
+    with pytest.raises(StoreRefused, match=r"retention"):
+        store.write("journal", 3, old)
+    store.close()
+
+
+def test_a_missing_bucket_is_waited_for_and_named(influx: RunningInflux) -> None:
+    store = open_store(f"influxdb+{influx.url}/nowhere?org=haina", influx.token or None)
+    with pytest.raises(StoreUnavailable, match="'nowhere'") as caught:
+        store.write("journal", 3, build_points(3))
+    assert "create the bucket" in str(caught.value)
+    store.close()
+    with (
+        open_reader(f"influxdb+{influx.url}/nowhere?org=haina", influx.token or None) as reader,
+        pytest.raises((QueryRefused, StoreUnreachable)),
+    ):
+        reader.run(COUNT, START_MS, LATER_MS)
+
+
+def _assert_tells_to_mend_the_token(url: str, token: str) -> None:
+    store = open_store(url, token)
+    with pytest.raises(StoreUnavailable, match="HAINA_INFLUX_TOKEN") as unwritten:
+        store.write("journal", 3, build_points(3))
+    store.close()
+    with open_reader(url, token) as reader:
+        with pytest.raises(StoreUnreachable, match="HAINA_INFLUX_TOKEN") as unread:
+            reader.run(COUNT, START_MS, LATER_MS)
+        with pytest.raises(StoreUnreachable, match="HAINA_INFLUX_TOKEN"):
+            list(reader.points("wearable", START_MS, LATER_MS))
+        said = "".join(map(repr, (store, reader, unwritten.value, unread.value)))
+    assert token not in said
+
+
+def test_a_wrong_token_is_waited_for_and_never_said(influx: RunningInflux) -> None:
+    if influx.version == 1:
+        pytest.skip("this InfluxDB 1 asks for no token; another test has one that does")
+    _, _, url = build_store(influx)
+    _assert_tells_to_mend_the_token(url, "a-wrong-token-that-nobody-may-see")
+
+
+def test_an_influxdb_1_that_asks_for_a_user_is_waited_for() -> None:
+    with influxdb_1(["auth-enabled = true"]) as influx:
+        httpx.post(f"{influx.url}/query", params={"q": "CREATE USER root WITH PASSWORD 'x' WITH ALL PRIVILEGES"})
+        _assert_tells_to_mend_the_token(f"influxdb+{influx.url}/town", "a-wrong-token-that-nobody-may-see")
+
+
+def test_an_influxdb_that_went_away_is_waited_for() -> None:
+    with influxdb_1() as influx:
+        store, _, _ = build_store(influx)
+        store.write("journal", 3, build_points(3))
+        assert influx.process is not None
+        influx.process.kill()
+        influx.process.wait()
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            store.write("journal", 6, build_points(3, first=4))
+        store.close()
+
+
+@contextmanager
+def answering(status: int, headers: dict[str, str], body: bytes, delay_s: float = 0) -> Iterator[str]:
+    """A server that answers everything alike."""
+    released = threading.Event()
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            released.wait(delay_s)
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            released.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "retry_after_s"),
+    [
+        (429, {"Retry-After": "17"}, 17.0),
+        (503, {"Retry-After": "2.5"}, 2.5),
+        (503, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        (503, {"Retry-After": "soon"}, None),
+        (500, {}, None),
+        (502, {}, None),
+    ],
+    ids=str,
+)
+def test_an_overloaded_influxdb_is_left_alone_for_as_long_as_it_says(
+    status: int, headers: dict[str, str], retry_after_s: float | None
+) -> None:
+    with answering(status, headers, b'{"code": "unavailable", "message": "too much"}') as url:
+        store = open_store(f"influxdb+{url}/town?org=haina", "secret-token")
+        with pytest.raises(StoreUnavailable, match="too much") as caught:
+            store.write("journal", 3, build_points(3))
+        assert caught.value.retry_after_s == retry_after_s
+        assert "secret-token" not in str(caught.value)
+        store.close()
+
+
+def test_an_influxdb_that_takes_too_long_is_waited_for() -> None:
+    with answering(204, {}, b"", delay_s=5) as url:
+        store = InfluxStore(StoreURL.parse(f"influxdb+{url}/town?org=haina"), None, timeout_ms=100)
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            store.write("journal", 3, build_points(3))
+        store.close()
+
+
+def test_a_proxys_page_becomes_one_short_sentence() -> None:
+    with answering(502, {"Content-Type": "text/html"}, b"<html>\n" + b"bad gateway " * 1000) as url:
+        store = open_store(f"influxdb+{url}/town?org=haina")
+        with pytest.raises(StoreUnavailable) as caught:
+            store.write("journal", 3, build_points(3))
+        assert len(str(caught.value)) < 500
+        assert "\n" not in str(caught.value)
+        store.close()
+
+
+def test_something_else_at_the_address_is_no_store() -> None:
+    with answering(200, {"Content-Type": "text/html"}, b"<html>welcome</html>") as url:
+        for kind, path in (("influxdb", "/town"), ("duckdb", "")):
+            with (
+                open_reader(f"{kind}+{url}{path}") as reader,
+                pytest.raises(StoreUnreachable, match="not the store it should be"),
+            ):
+                reader.run(COUNT, START_MS, LATER_MS)
