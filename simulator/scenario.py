@@ -182,7 +182,9 @@ def parse(text: str, file: str) -> Scenario:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario; each parameter carries its default, unit, source and limits."""
-    return Scenario.model_json_schema()
+    schema = Scenario.model_json_schema()
+    del schema["properties"]["name"]  # comes from the file's name
+    return schema
 
 
 def _compose(text: str, file: str) -> yaml.Node | None:
@@ -201,7 +203,9 @@ def _construct(node: yaml.Node | None, key: Key, lines: dict[Key, int], faults: 
         return None
     lines.setdefault(key, node.start_mark.line + 1)
     if len(lines) > MAX_NODES:
-        raise BadScenario(f"more than {MAX_NODES} values, which no scenario needs")
+        if not any(not where for _, where, _ in faults):
+            faults.append((1, (), f"more than {MAX_NODES} values, which no scenario needs"))
+        return None
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
@@ -261,7 +265,7 @@ def _line(key: Key, lines: Mapping[Key, int]) -> int:
 
 def _path(key: Key) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
-    return text.removeprefix(".")
+    return text.removeprefix(".") or "scenario"
 
 
 def _sentence(error: Any) -> str:

@@ -15,6 +15,7 @@ QUARTER_S, HOUR_QUARTERS, DAY_S = 900, 4, 86_400
 _BATTERY_PCT_PER_DAY = 0.03  # assumed: about nine years
 _SOS_HELD_S = 2.0  # assumed
 _DOOR_OPEN_MEAN_S, _DOOR_OPEN_CV = 9.0, 0.6  # assumed
+_METERS_SINCE_D, _METER_L_PER_DAY = 18_262, 150  # assumed: new on 1 January 2020
 _ON, _OFF = {"motion": True}, {"motion": False}
 
 
@@ -72,7 +73,8 @@ class Home:
         self._door_is_open = self._is_smoky = False
         fittings = site.stream("fittings")
         self._door_opens = site.stream("door")
-        self._volume_l = fittings.uniform(20_000, 600_000)  # assumed: a meter some years old
+        days = site.town.start_ms / 1000 / DAY_S - _METERS_SINCE_D  # a later start finds the meter further on
+        self._volume_l = fittings.uniform(0, 50_000) + max(days, 0) * _METER_L_PER_DAY
         self._unreported_l = 0.0
         self._smoke_battery_pct = fittings.uniform(40, 100)
         self._sos_battery_pct = fittings.uniform(40, 100)

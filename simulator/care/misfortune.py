@@ -32,7 +32,6 @@ _FALLS_BY_HOUR = (0.012, 0.011, 0.012, 0.012, 0.016, 0.034, 0.050, 0.068, 0.076,
 # fmt: on
 # 56 % of falls happen at home (same source), where people spend about nine tenths of the hours in which they fall.
 _HOME_RISK, _OUT_RISK = 0.62, 4.4
-_BEDROOM_IF_IN_BED = "bedroom"
 
 _STILL_S, _STILL_CV = 30.0, 0.6  # assumed: what the wristband waits for
 _RISES_AFTER_S, _RISES_CV = 240.0, 0.9  # assumed
@@ -93,7 +92,7 @@ class Misfortune:
         if not draws.chance(risk * _FALLS_BY_HOUR[hour] / max(_FALLS_BY_HOUR)) or life.is_fallen:
             return
         self._falls += 1
-        fall = f"{self._site.id}-f{self._falls}"
+        fall = f"{self._site.id}-{self._site.town.boot}-{self._falls}"
         rises = self._course.chance(self._p.rises_alone)
         worn = bool(self.home.bodies.worn[self.home.number])
         detected = self._course.chance(self._p.fall_sensitivity) and worn

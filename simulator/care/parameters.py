@@ -11,21 +11,21 @@ class CareParameters(Parameters):
 
     # Who lives there, and when.
     female_share: float = parameter(0.52, "1", "Shanghai statistics 2020, people of 60 and over", "Women.", ge=0, le=1)
-    wake_h: float = parameter(7.1, "h", f"fitted, {_TIHM}", "Usual hour of getting up, on average.", ge=3, le=11)
+    wake_h: float = parameter(7.5, "h", f"fitted, {_TIHM}", "Usual hour of getting up, on average.", ge=3, le=11)
     bed_h: float = parameter(22.7, "h", f"fitted, {_TIHM}", "Usual hour of going to bed, on average.", ge=19, le=25)
     habit_sd_h: float = parameter(0.8, "h", ASSUMED, "Spread of those hours between people.", ge=0, le=2)
     habit_day_sd_h: float = parameter(0.5, "h", ASSUMED, "Spread of those hours from day to day.", ge=0, le=2)
     pace_cv: float = parameter(
         0.36, "1", f"fitted, {_TIHM}", "Spread between people of how much they move about.", ge=0, le=1
     )
-    pace_day_cv: float = parameter(0.22, "1", f"fitted, {_TIHM}", "The same from day to day.", ge=0, le=1)
-    pace_visit_cv: float = parameter(0.6, "1", f"fitted, {_TIHM}", "The same from room visit to visit.", ge=0, le=2)
+    pace_day_cv: float = parameter(0.19, "1", f"fitted, {_TIHM}", "The same from day to day.", ge=0, le=1)
+    pace_visit_cv: float = parameter(0.75, "1", f"fitted, {_TIHM}", "The same from room visit to visit.", ge=0, le=2)
     night_trips_per_h: float = parameter(
-        0.3, "1/h", f"fitted, {_TIHM}: 2.4 bathroom visits from 23 to 06 h", "Rising at night.", ge=0, le=5
+        0.36, "1/h", f"fitted, {_TIHM}: 2.4 bathroom visits from 23 to 06 h", "Rising at night.", ge=0, le=5
     )
-    night_trips_cv: float = parameter(0.75, "1", f"fitted, {_TIHM}", "Spread of it between people.", ge=0, le=3)
-    outings_per_day: float = parameter(1.3, "1/d", ASSUMED, "Going out and coming home.", ge=0, le=6)
-    outing_median_h: float = parameter(1.0, "h", ASSUMED, "Median time out (lognormal, σ 0.6).", gt=0, le=12)
+    night_trips_cv: float = parameter(0.85, "1", f"fitted, {_TIHM}", "Spread of it between people.", ge=0, le=3)
+    outings_per_day: float = parameter(1.2, "1/d", ASSUMED, "Going out and coming home.", ge=0, le=6)
+    outing_median_h: float = parameter(1.3, "h", ASSUMED, "Median time out (lognormal, σ 0.8).", gt=0, le=12)
     nap_share: float = parameter(0.3, "1", ASSUMED, "Days with a nap in bed after lunch.", ge=0, le=1)
     callers_per_day: float = parameter(
         3.0, "1/d", ASSUMED, "The front door opened for a neighbour, a parcel, the rubbish.", ge=0, le=50

@@ -27,7 +27,7 @@ from simulator.centres.arrivals import Demand
 from simulator.centres.kiosk import CUSTOMER, RETURNING, Kiosk, Kiosks
 from simulator.centres.parameters import CentreParameters
 from simulator.centres.room import Room, floor_of
-from simulator.town import Site
+from simulator.town import DAY_S, Site
 from simulator.weather import Weather
 
 Process = Generator[Any, Any, None]
@@ -47,6 +47,7 @@ _RELATIVE_TIME = {
     "property_query": 0.5,
 }
 _MOST_SHEETS = 4
+_METERS_SINCE_D = 18_262  # assumed: the power meter was new on 1 January 2020
 
 
 class Centre:
@@ -84,8 +85,9 @@ class Centre:
         inside = self._people.poisson(min(self._demand.rate_per_s(0.0) * self._usual_stay_s(), 200.0))
         for _ in range(inside):
             site.env.process(self._visit(is_inside=True))
+        meter_days = max(site.town.start_ms / 1000 / DAY_S - _METERS_SINCE_D, 0)
         floor = floor_m2 or floor_of(parameters, len(self.kiosks))
-        self._room = Room(parameters, weather, floor, site.stream("room"), inside)
+        self._room = Room(parameters, weather, floor, site.stream("room"), inside, meter_days)
         site.env.process(self._receive())
         site.env.process(self._report())
 

@@ -7,7 +7,7 @@ from simulator.parameter import ASSUMED, Parameters, parameter
 KioskKind = Literal["household", "social-security", "medical-insurance", "tax", "certificate"]
 
 _CITY_NEWS = "Shanghai city news 2018-2019: 10.46 million cases a year in 220 centres"
-_WARSAW = "Warsaw municipal offices, 18 working days (tests/simulator/targets.json)"
+_WARSAW = "Warsaw municipal offices, 18 working days (simulator/calibration/targets.yaml)"
 _SELF_SERVICE = "assumed, between Antczak & Weron 2019 (self-service) and Brown et al. JASA 2005 (staffed)"
 
 

@@ -18,13 +18,16 @@ HOUR_S = 3_600
 _CO2_ERROR_PPM, _TEMPERATURE_ERROR_C, _HUMIDITY_ERROR_PCT = 8.0, 0.06, 0.4  # assumed
 _DRYING_ABOVE_PCT = 60.0  # assumed: a running cooler condenses what is above
 _FIVE_KIOSKS = 5
+_METER_KWH_PER_DAY = 60  # assumed, above what a centre uses: a later start finds the meter further on
 _ROOM_WORKS_C = (-15.0, 55.0)
 
 
 class Room:
     """A centre's room: air, heat and meter."""
 
-    def __init__(self, p: CentreParameters, weather: Weather, floor_m2: float, draws: Stream, persons: int) -> None:
+    def __init__(
+        self, p: CentreParameters, weather: Weather, floor_m2: float, draws: Stream, persons: int, meter_days: float
+    ) -> None:
         self._p, self._weather, self._draws = p, weather, draws
         self._floor_m2 = floor_m2
         self._volume_m3 = floor_m2 * p.height_m
@@ -34,7 +37,7 @@ class Room:
         self._vapour_g_m3 = saturation_g_m3(weather.temperature_c) * weather.humidity_pct / 100
         self._hvac_w = 0.0
         self._power_w = 0.0
-        self.energy_kwh = draws.uniform(500, 60_000)  # assumed: the meter is some years old
+        self.energy_kwh = draws.uniform(0, 5_000) + meter_days * _METER_KWH_PER_DAY
 
     def pass_time(self, length_s: float, persons: float, kiosks: int, busy_kiosks: float) -> None:
         """Let `length_s` seconds pass with so many people inside and kiosks busy on average."""
