@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -125,7 +126,7 @@ def influxdb_2() -> Iterator[RunningInflux]:
             yield influx
 
 
-def _missing(sentence: str) -> None:
+def _missing(sentence: str) -> NoReturn:
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(sentence)
     pytest.skip(sentence)

@@ -1,10 +1,10 @@
 """One question, one answer: `haina store` and InfluxDB agree on every shape of query over the same points."""
 
 import itertools
-import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,8 +37,10 @@ class Twins:
         self.readers: list[Reader] = [open_reader(url, token) for url, token in pairs]
 
     def close(self) -> None:
-        for open_one in (*self.stores, *self.readers):
-            open_one.close()
+        for store in self.stores:
+            store.close()
+        for reader in self.readers:
+            reader.close()
 
     def write(self, points: Sequence[Point]) -> None:
         self.written += len(points)
@@ -65,8 +67,7 @@ def _assert_same(query: Query, one: list[Series], other: list[Series]) -> None:
     for mine, theirs in zip(one, other, strict=True):
         assert [type(value) for value in mine.values] == [type(value) for value in theirs.values], query
         if inexact:
-            pairs = zip(mine.values, theirs.values, strict=True)
-            assert all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6) for a, b in pairs), (query, mine, theirs)
+            assert mine.values == pytest.approx(theirs.values, rel=1e-9, abs=1e-6), query
         else:
             assert mine.values == theirs.values, query
 
@@ -271,9 +272,7 @@ def _values(name: str) -> st.SearchStrategy[tuple[object, ...]]:
             case "int":
                 one = st.integers(int(low), int(high))
             case "float":
-                one = st.floats(low, high, allow_nan=False).map(
-                    lambda value, digits=field.decimals: round(value, digits)
-                )
+                one = st.floats(low, high, allow_nan=False).map(partial(round, ndigits=field.decimals))
             case "str":
                 one = st.sampled_from(field.choices)
         strategies.append(one if field.required else st.none() | one)

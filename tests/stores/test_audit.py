@@ -13,6 +13,7 @@ import pytest
 from collector.audit import AuditReport, audit
 from collector.stores import open_store
 from haina.contract import Point, line_protocol, measurement, point_hash, telemetry_payload
+from haina.contract.measurement import Value
 from haina.ledger import SentLedger
 from haina.query.reader import open_reader
 from tests.haina_store import RunningStore, haina_store, run_store_command
@@ -28,7 +29,7 @@ def write_ledger(path: Path, points: Sequence[Point]) -> Path:
     with SentLedger(path, run="r-1", boot=points[0].boot) as ledger:
         for point in sorted(points, key=lambda point: point.seq):
             declared = measurement(point.measurement)
-            present = {
+            present: dict[str, Value] = {
                 name: value for name, value in zip(declared.field_names, point.values, strict=True) if value is not None
             }
             payload = telemetry_payload(point.time_ms, point.boot, point.seq, present)
@@ -108,7 +109,7 @@ def _duckdb_kept(store: RunningStore) -> Kept:
             delete(point)
         time_ns = int(line_protocol(point).rpartition(" ")[2]) + later_ns
         values = [int(value) if isinstance(value, bool) else value for value in point.values]
-        row = [time_ns, point.area, point.site, point.device, point.boot, point.seq, *values]
+        row: list[object] = [time_ns, point.area, point.site, point.device, point.boot, point.seq, *values]
         change(f'INSERT INTO "{point.measurement}" VALUES ({", ".join("?" * len(row))})', row)
 
     return Kept(store.url, None, delete, put)

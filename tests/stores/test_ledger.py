@@ -115,12 +115,13 @@ def test_minutes_reach_the_file_before_it_is_closed(tmp_path: Path) -> None:
     ("content", "line"),
     [
         ("hello\n", 1),
-        ("run\t99\t{}\n", 1),
-        ('run\t1\t{"run": "r"}\n', 1),
-        ("0\t29833333\t1\t1\t1\tff\n", 1),
-        ('run\t1\t{"run": "r", "boot": 1}\ndevice\t1\ta\ts\td\n', 2),
-        ('run\t1\t{"run": "r", "boot": 1}\ndevice\t0\ta\ts\td\n0\t29833333\t1\t1\tff\n', 3),
-        ('run\t1\t{"run": "r", "boot": 1}\ndevice\t0\ta\ts\td\n5\t29833333\t1\t1\t1\tff\n', 3),
+        ("{}\n", 1),
+        ('{"sent": 99, "run": "r", "boot": 1}\n', 1),
+        ('{"sent": 1, "run": "r"}\n', 1),
+        ("[0, 29833333, 1, 1, 1, 255]\n", 1),
+        ('{"sent": 1, "run": "r", "boot": 1}\n{"device": 1, "area": "a", "site": "s", "name": "d"}\n', 2),
+        ('{"sent": 1, "run": "r", "boot": 1}\n{"device": 0, "area": "a", "site": "s", "name": "d"}\n[0, 2, 1]\n', 3),
+        ('{"sent": 1, "run": "r", "boot": 1}\n[0, 29833333, 1, 1, 1, 255]\n', 2),
     ],
 )
 def test_a_damaged_or_other_file_is_named_with_the_line(tmp_path: Path, content: str, line: int) -> None:

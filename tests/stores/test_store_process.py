@@ -99,7 +99,7 @@ def test_it_ends_well_when_asked_to(store: RunningStore, number: int) -> None:
     """Exit code 0, and the write-ahead log is folded into the file, with a client connected and a stream open."""
     client = open_store(store.url)
     client.write("journal", 20_000, build_points(20_000))
-    parameters = {"measurement": "wearable", "start_ms": START_MS, "end_ms": LATER_MS}
+    parameters: dict[str, str | int] = {"measurement": "wearable", "start_ms": START_MS, "end_ms": LATER_MS}
     with httpx.stream("GET", f"{store.http_url}/points", params=parameters):
         assert store.stop(number) == 0
     client.close()
@@ -245,7 +245,7 @@ def test_a_question_over_a_limit_gets_a_sentence(tmp_path: Path) -> None:
         assert "more than 10 values" in ask(client).json()["answers"][0]["error"]
         assert ask(client, queries=[{}] * 3).status_code == 503
         assert ask(client, queries=[{}] * (MAX_QUERIES + 1)).status_code == 413
-        parameters = {"measurement": "wearable", "start_ms": 0, "end_ms": LATER_MS}
+        parameters: dict[str, str | int] = {"measurement": "wearable", "start_ms": 0, "end_ms": LATER_MS}
         answer = client.get("/points", params=parameters)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
@@ -272,7 +272,7 @@ def test_a_body_that_is_no_question_is_refused(tmp_path: Path, body: bytes) -> N
 @pytest.mark.parametrize("body", [b"", b"nonsense", arrow_streams(build_points(10))[:-100]])
 def test_a_body_that_is_no_batch_is_refused(tmp_path: Path, body: bytes) -> None:
     with service(tmp_path, Limits()) as (database, client):
-        parameters = {"source": "journal", "cursor": 10, "count": 10}
+        parameters: dict[str, str | int] = {"source": "journal", "cursor": 10, "count": 10}
         answer = client.post("/write", params=parameters, content=body, headers={"Content-Type": ARROW_STREAM})
         assert answer.status_code == 422
         assert sum(database.rows.values()) == 0
@@ -281,7 +281,7 @@ def test_a_body_that_is_no_batch_is_refused(tmp_path: Path, body: bytes) -> None
 def test_a_web_page_can_neither_write_nor_ask(tmp_path: Path) -> None:
     """What a browser sends without asking first, and what arrives under a foreign name, is refused."""
     with service(tmp_path, Limits()) as (_, client):
-        parameters = {"source": "journal", "cursor": 10, "count": 10}
+        parameters: dict[str, str | int] = {"source": "journal", "cursor": 10, "count": 10}
         body = arrow_streams(build_points(10))
         plain = {"Content-Type": "text/plain"}
         assert client.post("/write", params=parameters, content=body, headers=plain).status_code == 422
@@ -355,7 +355,7 @@ def test_queries_run_in_an_event_loop_as_in_threads(store: RunningStore) -> None
     client.close()
     queries = [Query("wearable", "steps", aggregate, 10, ("device",)) for aggregate in Aggregate]
 
-    async def ask_all() -> list[object]:
+    async def ask_all() -> object:
         async with open_reader(store.url) as reader:
             return await reader.run_many_async(queries, START_MS, LATER_MS)
 
