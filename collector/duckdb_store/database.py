@@ -268,6 +268,12 @@ class Database:
             with suppress(duckdb.Error):
                 cursor.close()
 
+    def interrupt_one(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Stop this read, if it still runs; it raises TooMuch."""
+        with self._lock:
+            if cursor in self._reading:
+                cursor.interrupt()
+
     def interrupt(self) -> None:
         """Stop every read that is running; each raises TooMuch."""
         with self._lock:

@@ -39,7 +39,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -107,6 +107,8 @@ class Service:
                 Route("/metrics", self._metrics),
             ],
             middleware=middleware,
+            # A collector that is killed halfway through a batch is no news.
+            exception_handlers={ClientDisconnect: lambda request, gone: Response(status_code=400)},
             lifespan=self._lifespan,
         )
 
@@ -223,7 +225,8 @@ class Service:
         loop = asyncio.get_running_loop()
 
         def limit_time(cursor: duckdb.DuckDBPyConnection) -> None:
-            loop.call_soon_threadsafe(lambda: deadline.append(loop.call_later(self._limits.query_s, cursor.interrupt)))
+            stop = partial(self._database.interrupt_one, cursor)
+            loop.call_soon_threadsafe(lambda: deadline.append(loop.call_later(self._limits.query_s, stop)))
 
         def answer() -> Answer:
             with self._count.query_seconds.time():
@@ -273,15 +276,18 @@ class Service:
                 return next(parts, b"")
 
         def end() -> None:
-            with pulling, suppress(Exception):
+            with pulling, suppress(duckdb.Error, OSError):
                 parts.close()  # type: ignore[attr-defined]  # a generator
 
         try:
             while part := await self._in(self._streamers, pull):
                 yield part
+        except (duckdb.Error, OSError) as wrong:  # Arrow says where a stream ends, so the reader sees that it was cut
+            _log.warning("a stream of points was cut", reason=str(wrong).partition("\n")[0])
         finally:
             self._streams -= 1
-            await asyncio.shield(self._in(self._streamers, end))
+            with suppress(RuntimeError):  # the threads have ended, and the reader with them
+                await asyncio.shield(self._in(self._streamers, end))
 
     async def _describe(self, request: Request) -> Response:
         held = await self._in(self._readers, self._database.held)

@@ -258,8 +258,11 @@ class _DuckDB:
     def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]:
         import pyarrow as pa  # noqa: PLC0415  only raw points need it
 
-        with pa.ipc.open_stream(pa.PythonFile(_Incoming(answer.iter_bytes()), mode="r")) as stream:
+        incoming = _Incoming(answer.iter_bytes())
+        with pa.ipc.open_stream(pa.PythonFile(incoming, mode="r")) as stream:
             yield from stream
+        if not incoming.read_to_end().endswith(_END_OF_ARROW_STREAM):
+            raise StoreUnreachable("the store cut its points short; ask again")
 
     def ask_description(self) -> _Request:
         return {"method": "GET", "url": "/describe"}
@@ -268,12 +271,16 @@ class _DuckDB:
         return msgspec.json.decode(answer.content, type=Description).measurements
 
 
+_END_OF_ARROW_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow columnar format 1.5, "IPC streaming format"
+
+
 class _Incoming(io.RawIOBase):
     """An answer's body as a file to read from."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
         self._rest = b""
+        self._last = b""
 
     def readable(self) -> bool:
         return True
@@ -291,7 +298,14 @@ class _Incoming(io.RawIOBase):
         if size < 0:
             size = length
         self._rest = whole[size:]
+        if size:
+            self._last = (self._last + whole[max(0, size - 8) : size])[-8:]
         return whole[:size]
+
+    def read_to_end(self) -> bytes:
+        """Read what is left; the last 8 bytes of all that was read."""
+        self.read()
+        return self._last
 
 
 class _InfluxSeries(msgspec.Struct):

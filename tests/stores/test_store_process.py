@@ -387,3 +387,18 @@ def test_the_answer_of_describe_is_what_was_written(store: RunningStore) -> None
         assert {name: found.points for name, found in held.items()} == {"wearable": 66, "kiosk_state": 33}
         assert reader.latest_ms() == max(point.time_ms for point in build_points(99))
     assert json.loads(httpx.get(f"{store.http_url}/describe").text)["measurements"].keys() == held.keys()
+
+
+def test_raw_points_that_were_cut_short_are_not_taken_for_all(tmp_path: Path) -> None:
+    """The stream is interrupted in mid-way, as at the store's end: the reader says so instead of ending early."""
+    with service(tmp_path, Limits()) as (database, client):
+        for batch in range(1, 16):
+            points = build_points(20_000, first=batch * 20_000 - 19_999, devices=100)
+            assert post(client, points, batch * 20_000).status_code == 200
+        with open_reader(f"duckdb+{str(client.base_url).rstrip('/')}") as reader:
+            batches = reader.batches("wearable", START_MS, LATER_MS)
+            next(batches)
+            database.interrupt()
+            with pytest.raises(StoreUnreachable, match="cut its points short"):
+                list(batches)
+            assert sum(batch.num_rows for batch in reader.batches("wearable", START_MS, LATER_MS)) == 200_000
