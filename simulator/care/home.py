@@ -7,6 +7,7 @@ reports. Who moves and why is told in `life`.
 from typing import Any
 
 from haina.contract.care import HOME_DOOR, HOME_MOTION, HOME_SMOKE, HOME_WATER, ROOMS, SOS_BUTTON
+from haina.contract.measurement import Value
 from simulator.care.body import Bodies
 from simulator.care.parameters import CareParameters
 from simulator.town import Device, Site
@@ -16,7 +17,8 @@ _BATTERY_PCT_PER_DAY = 0.03  # assumed: about nine years
 _SOS_HELD_S = 2.0  # assumed
 _DOOR_OPEN_MEAN_S, _DOOR_OPEN_CV = 9.0, 0.6  # assumed
 _METERS_SINCE_D, _METER_L_PER_DAY = 18_262, 150  # assumed: new on 1 January 2020
-_ON, _OFF = {"motion": True}, {"motion": False}
+_ON: dict[str, Value] = {"motion": True}
+_OFF: dict[str, Value] = {"motion": False}
 
 
 def install(site: Site) -> None:
@@ -127,7 +129,7 @@ class Home:
             return
         self._volume_l += litres
         self._unreported_l -= litres
-        values = {"volume_m3": round(self._volume_l / 1000, 4), "used_l": litres}
+        values: dict[str, Value] = {"volume_m3": round(self._volume_l / 1000, 4), "used_l": litres}
         self._water.send(HOME_WATER, values, at_s)
 
     def _say_smoke(self, at_s: float | None) -> None:

@@ -17,7 +17,7 @@ moment is.
 import math
 from collections.abc import Generator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import simpy
 
@@ -90,7 +90,7 @@ class Life:
         self.home = home
         self.resident = resident
         self.room = "lounge"
-        self.is_out = self.is_fallen = False
+        self.is_out = self.is_away = self.is_fallen = False
         self._env = home.site.env
         self._town = home.site.town
         self._p = home.parameters
@@ -113,7 +113,7 @@ class Life:
                 yield from course
             except simpy.Interrupt as misfortune:
                 self.is_fallen = True
-                yield from misfortune.cause
+                yield from cast(Process, misfortune.cause)
                 self.is_fallen = False
                 self.plan = replace(self.plan, nap=None, outings=(), away_d=None)  # a quiet rest of the day
                 self._catch_up()
@@ -322,7 +322,9 @@ class Life:
 
     def be_away(self, length_s: float) -> Process:
         """Be out for days, then live by the plan of the day one comes back."""
+        self.is_away = True
         yield from self._go_out(self._env.now + length_s)
+        self.is_away = False
         self._catch_up()
 
     def _pass_door(self) -> Process:

@@ -15,6 +15,7 @@ from typing import Any
 import simpy
 
 from haina.contract.care import WEARABLE_FALL
+from haina.contract.measurement import Value
 from simulator.care import body
 from simulator.care.home import Home
 from simulator.care.life import Life
@@ -31,7 +32,7 @@ _FALLS_BY_HOUR = (0.012, 0.011, 0.012, 0.012, 0.016, 0.034, 0.050, 0.068, 0.076,
                   0.046, 0.042, 0.046, 0.050, 0.052, 0.052, 0.046, 0.038, 0.028, 0.020, 0.014, 0.008)
 # fmt: on
 # 56 % of falls happen at home (same source), where people spend about nine tenths of the hours in which they fall.
-_HOME_RISK, _OUT_RISK = 0.62, 4.4
+_HOME_RISK, _OUT_RISK = 0.65, 4.4
 
 _STILL_S, _STILL_CV = 30.0, 0.6  # assumed: what the wristband waits for
 _RISES_AFTER_S, _RISES_CV = 240.0, 0.9  # assumed
@@ -89,7 +90,7 @@ class Misfortune:
         """A candidate, thinned to the hour's share and to where the resident is."""
         life, hour = self.life, int(self._site.town.local_hour())
         risk = (_OUT_RISK if life.is_out else _HOME_RISK) / _OUT_RISK
-        if not draws.chance(risk * _FALLS_BY_HOUR[hour] / max(_FALLS_BY_HOUR)) or life.is_fallen:
+        if not draws.chance(risk * _FALLS_BY_HOUR[hour] / max(_FALLS_BY_HOUR)) or life.is_fallen or life.is_away:
             return
         self._falls += 1
         fall = f"{self._site.id}-{self._site.town.boot}-{self._falls}"
@@ -154,7 +155,7 @@ class Misfortune:
 
     def _say_fall(self, peak_g: float, still_s: float) -> None:
         if self.home.bodies.battery_pct[self.home.number] > 0:
-            values = {"peak_g": round(peak_g, 2), "still_s": float(round(min(still_s, 3_600.0)))}
+            values: dict[str, Value] = {"peak_g": round(peak_g, 2), "still_s": float(round(min(still_s, 3_600.0)))}
             self._wristband.send(WEARABLE_FALL, values)
 
     # -- help ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import simpy
 
 from haina.contract.centre import KIOSK_STATE
 from simulator.centres.parameters import CentreParameters
-from simulator.town import Device, Site
+from simulator.town import CommandHandler, Device, Site
 
 Process = Generator[Any, Any, None]
 
@@ -60,10 +60,10 @@ class Kiosks:
         self.idle: deque[Kiosk] = deque()
         for device in devices:
             draws = site.stream(f"{device.id} failures")
-            kiosk = Kiosk(device, draws.uniform(p.refill_below_pct + 5, 100))
+            kiosk = Kiosk(device, draws.uniform(p.refill_below_pct, 100))
             self.kiosks.append(kiosk)
             self.idle.append(kiosk)
-            device.commands["restart"] = lambda _, kiosk=kiosk: self.restart(kiosk)
+            device.commands["restart"] = self._restarter(kiosk)
             site.env.process(self._fail(kiosk, draws))
 
     # -- for customers -------------------------------------------------------------------------
@@ -160,6 +160,9 @@ class Kiosks:
         kiosk.paper_pct = 100.0
 
     # -- the command ---------------------------------------------------------------------------
+
+    def _restarter(self, kiosk: Kiosk) -> CommandHandler:
+        return lambda _: self.restart(kiosk)
 
     def restart(self, kiosk: Kiosk) -> str | None:
         """The command `restart`: out of order for a while, cured of what a restart cures."""

@@ -10,6 +10,7 @@ The room starts in balance with whoever is in it and with the weather.
 
 import math
 
+from haina.contract.measurement import Value
 from simulator.centres.parameters import CentreParameters
 from simulator.randomness import Stream
 from simulator.weather import Weather
@@ -75,7 +76,7 @@ class Room:
         self._hvac_w = min(max(needed_w, -strongest_w), strongest_w)
         self._temperature_c = min(max(after(self._hvac_w), _ROOM_WORKS_C[0]), _ROOM_WORKS_C[1])
 
-    def air(self) -> dict[str, float | int | bool | str | None]:
+    def air(self) -> dict[str, Value]:
         """What the air sensor says, with its errors."""
         draws = self._draws
         humidity = 100 * self._vapour_g_m3 / saturation_g_m3(self._temperature_c)
@@ -85,7 +86,7 @@ class Room:
             "humidity_pct": round(min(max(humidity + draws.normal(0, _HUMIDITY_ERROR_PCT), 0), 100), 1),
         }
 
-    def meter(self) -> dict[str, float | int | bool | str | None]:
+    def meter(self) -> dict[str, Value]:
         """What the power meter says."""
         return {"power_w": float(round(min(self._power_w, 200_000))), "energy_kwh": round(self.energy_kwh, 3)}
 

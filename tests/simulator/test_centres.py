@@ -152,9 +152,9 @@ def kiosk_with(town: Town, truth: TruthList, *faults: str) -> tuple[str, str]:
     """Live on until a kiosk has one of these faults; its site and id."""
     for _ in range(2_000):
         town.env.run(until=town.env.now + 60)
-        fault = truth.of("kiosk_fault")[-1:] or [None]
-        if fault[0] and fault[0].details["fault"] in faults and fault[0].at_s > town.env.now - 60:
-            return fault[0].site, fault[0].details["kiosk"]
+        for fault in truth.of("kiosk_fault")[-1:]:
+            if fault.details["fault"] in faults and fault.at_s > town.env.now - 60:
+                return fault.site, fault.details["kiosk"]
     raise AssertionError(f"no kiosk had {faults}")
 
 
