@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-deps check format lock render bench screenshots clean
+.PHONY: help install install-dev demo env up down test test-deps check format lock render bench screenshots clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +32,17 @@ install-dev: .venv/.installed-dev ## The same, with what tests and checks need
 
 demo: install ## Run the whole town on this machine; the console is at http://127.0.0.1:8080 (LISTEN=host:port)
 	@$(BIN)/haina demo --listen $(LISTEN)
+
+env: ## Make .env: random passwords for the full stack
+	@sh deploy/generate-env.sh
+
+up: ## Build and start the full stack with Docker Compose: docs/full-stack.md
+	$(COMPOSE) build
+	$(COMPOSE) up --detach
+	@echo "Console http://127.0.0.1:8080, Grafana http://127.0.0.1:3000, unless .env says otherwise; passwords are there."
+
+down: ## Stop the full stack; its data stays
+	$(COMPOSE) down
 
 test: install-dev test-deps ## Run the tests, on real brokers, stores and a real browser
 	$(BIN)/python -m pytest

@@ -142,6 +142,15 @@ def test_every_mounted_path_exists_and_is_mounted_for_reading_only(stack: Stack)
     assert used == volumes
 
 
+@pytest.mark.parametrize("script", ["generate-env.sh", "influxdb/reader.sh", "mosquitto/start.sh"])
+def test_the_scripts_are_such_that_any_shell_runs_them(script: str) -> None:
+    """InfluxDB's image passes over a script that may not be executed, and Alpine's shell is not bash."""
+    path = ROOT / "deploy" / script
+    assert path.stat().st_mode & 0o111 == 0o111
+    assert path.read_text().startswith("#!/bin/sh\n")
+    assert subprocess.run(["sh", "-n", path], check=False).returncode == 0
+
+
 def test_no_container_can_write_where_another_keeps_its_data(stack: Stack) -> None:
     named = [source for service in stack.services.values() for source, _, mode in mounts(service) if mode == "rw"]
     assert len(named) == len(set(named))
@@ -168,7 +177,7 @@ def test_the_command_of_a_service_is_one_that_haina_knows(
     with command.make_context(service["command"][0], list(service["command"][1:])) as context:
         given = context.params
     assert str(given["broker"]) == service["environment"]["HAINA_BROKER"]
-    assert str(given["data"]) == "/data"
+    assert str(given["data"]).split("/")[:2] == ["", "data"]
     understood = {option.envvar for option in command.params} | set(TOKEN_VARIABLES.values())
     assert set(service["environment"]) <= understood
 

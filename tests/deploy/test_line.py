@@ -235,7 +235,7 @@ def await_live(line: Line, broker: RunningBroker, simulator: "subprocess.Popen[b
     live = threading.Event()
 
     def heard(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        if decode(Clock, message.payload).phase is Phase.LIVE:
+        if decode(Clock, bytes(message.payload)).phase is Phase.LIVE:
             live.set()
 
     client = paho.Client(CallbackAPIVersion.VERSION2)
@@ -264,7 +264,7 @@ def test_what_the_town_said_is_in_influxdb_once_and_unaltered(line: Line) -> Non
             "haina",
             "audit",
             "--sent",
-            line.folder / "simulator/run.sent",
+            line.folder / "simulator/laptop-1/run.sent",
             "--store",
             store,
             "--json",

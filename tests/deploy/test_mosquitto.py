@@ -208,7 +208,7 @@ def test_a_collector_that_is_away_finds_what_was_said_even_after_a_restart(stack
         all_in = threading.Event()
 
         def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-            heard.append(message.payload)
+            heard.append(bytes(message.payload))
             if message.payload == b"end":
                 all_in.set()
 
