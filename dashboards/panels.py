@@ -85,9 +85,10 @@ class Panel:
     """One panel. Its title is the catalogue's `panel.<id>`, its explanation `about.<id>`.
 
     `unit` is a key `unit.<unit>`; `per_s` turns what a window counted into a rate per that many seconds;
-    `least_window_s` is how often its devices report, below which windows would be empty. `most_series` bounds
-    what is drawn (`order` says which are kept), the rest being counted and said. Sizes are columns of 12 and
-    rows of about 40 px. Raises ValueError with a sentence when the parts do not fit each other.
+    `least_window_s` is how often its devices report, below which windows would be empty. `bars` draws events in a
+    window rather than a quantity over time. `most_series` bounds what is drawn (`order` says which are kept), the
+    rest being counted and said. Sizes are columns of 12 and rows of about 40 px.
+    Raises ValueError with a sentence when the parts do not fit each other.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Panel:
     thresholds: tuple[Threshold, ...] = ()
     states: tuple[State, ...] = ()
     stacked: bool = False
+    bars: bool = False
     low: float | None = None
     high: float | None = None
     order: Literal["asked", "highest", "lowest"] = "asked"
@@ -128,6 +130,15 @@ class Panel:
         for line in self.lines:
             if line.query.window_s is not None:
                 raise ValueError(f"panel {self.id}: the range chooses the window; leave window_s out of the query")
+
+    @property
+    def counts(self) -> bool:
+        """Whether all lines count: where nothing is found, the answer is 0 and not unknown."""
+        return all(
+            line.query.across is Aggregate.COUNT
+            or (line.query.across is None and line.query.aggregate is Aggregate.COUNT)
+            for line in self.lines
+        )
 
     @property
     def whole_windows_only(self) -> bool:

@@ -120,8 +120,7 @@ class Feed:
     async def window(self) -> tuple[bytes, bytes]:
         """Everything, as JSON and as the same gzipped; encoded once as long as nothing changes."""
         self.used_s = time.monotonic()
-        if self.used_s - self._read_s > TICK_S * 2:
-            await self._refresh()
+        await self._refresh()  # waits for one under way, and asks nothing when the last is fresh enough
         if self._window is None:
             document = {**self._times(), "panels": {name: self._whole(name) for name in self._held}}
             encoded = msgspec.json.encode(document)

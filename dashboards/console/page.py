@@ -143,6 +143,8 @@ def describe(panel: Panel, language: Language) -> dict[str, Any]:
         "low": panel.low,
         "high": panel.high,
         "stacked": panel.stacked,
+        "bars": panel.bars,
+        "counts": panel.counts,
         "lines": [
             {"name": words[f"line.{line.name}"] if line.name else "", "group": line.query.group} for line in panel.lines
         ],

@@ -194,7 +194,7 @@ def statement(panel: Panel, line: Line) -> str:
 
 
 def _field(panel: Panel, language: Language) -> Json:
-    unit = text(language, f"unit.{panel.unit}")
+    unit = text(language, f"unit.{panel.unit}").rpartition("|")[2]
     field: Json = {
         "unit": _UNIT.get(panel.unit) or f"suffix: {unit}",
         "decimals": panel.decimals,
@@ -217,6 +217,8 @@ def _field(panel: Panel, language: Language) -> Json:
             for n, state in enumerate(panel.states)
         }
         field["mappings"] = [{"type": "value", "options": named}]
+    if panel.counts and panel.kind is Kind.STAT:
+        field["noValue"] = "0"
     if panel.low is not None:
         field["min"] = panel.low
     if panel.high is not None:
@@ -239,9 +241,9 @@ def _kept(panel: Panel) -> list[Json]:
 
 def _time_series(panel: Panel, language: Language, rendered: Json) -> None:
     rendered["fieldConfig"]["defaults"]["custom"] = {
-        "drawStyle": "line",
+        "drawStyle": "bars" if panel.bars else "line",
         "lineWidth": 1 if panel.stacked else 2,
-        "fillOpacity": 25 if panel.stacked else 6,
+        "fillOpacity": 60 if panel.bars else 25 if panel.stacked else 6,
         "showPoints": "auto",
         "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if panel.thresholds else "off"},

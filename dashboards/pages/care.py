@@ -88,7 +88,6 @@ CARE = Page(
             (Line(_spo2(Aggregate.P50), "p50"), Line(_spo2(Aggregate.MIN), "least")),
             unit="percent",
             least_window_s=600,
-            high=100,
             thresholds=(
                 Threshold(0, Level.BAD),
                 Threshold(SPO2_BAD_PCT, Level.WATCH),
@@ -103,6 +102,7 @@ CARE = Page(
             per_s=3_600,
             least_window_s=900,
             low=0,
+            bars=True,
         ),
         Panel(
             "doors",
@@ -112,13 +112,16 @@ CARE = Page(
             per_s=3_600,
             least_window_s=900,
             low=0,
+            bars=True,
         ),
         Panel(
             "events",
             Kind.TIME_SERIES,
             (Line(FALLS, "falls"), Line(SOS, "sos")),
-            least_window_s=900,
+            least_window_s=1_800,
             low=0,
+            stacked=True,
+            bars=True,
         ),
         Panel(
             "falls_by_home",
@@ -148,7 +151,7 @@ CARE = Page(
             (Line(Query("home_door", "open", Aggregate.MAX, group=("site",))),),
             unit="none",
             states=(State(0, "closed", Level.CALM), State(1, "open", Level.WATCH)),
-            least_window_s=900,
+            least_window_s=3_600,  # a closed door says so hourly
             most_series=12,
         ),
     ),

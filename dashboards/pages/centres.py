@@ -112,7 +112,7 @@ CENTRES = Page(
             ),
             unit="per_hour",
             per_s=3_600,
-            least_window_s=300,
+            least_window_s=900,
             low=0,
         ),
         Panel(
@@ -234,6 +234,7 @@ CENTRES = Page(
             decimals=2,
             least_window_s=900,
             low=0,
+            bars=True,
         ),
     ),
 )

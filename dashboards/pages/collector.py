@@ -21,19 +21,23 @@ def _by_area(panel_id: str, measurement: str) -> Panel:
     )
 
 
+READINGS = Panel(
+    "readings_in_range",
+    Kind.BAR_CHART,
+    tuple(Line(readings(name), f"m_{name}") for name in MEASUREMENTS),
+    span=Span.RANGE,
+    most_series=24,
+    width=4,
+    height=10,
+)
+
 COLLECTOR = Page(
     "collector",
     (
-        replace(MESSAGES, width=12),
+        replace(MESSAGES, width=8, height=10),
+        READINGS,
         _by_area("kiosk_readings_by_area", "kiosk_state"),
         _by_area("wearable_readings_by_area", "wearable"),
-        Panel(
-            "readings_in_range",
-            Kind.BAR_CHART,
-            tuple(Line(readings(name), f"m_{name}") for name in MEASUREMENTS),
-            span=Span.RANGE,
-            most_series=24,
-        ),
-        Panel("about_line", Kind.TEXT, width=6),
+        Panel("about_line", Kind.TEXT, width=12, height=3),
     ),
 )

@@ -1,7 +1,7 @@
 // How each kind of panel is drawn. A kind makes a drawing in an element: { draw(series, held, times), stop() }.
 import { echarts } from "nicegui-echart";
 import { colour, h, say } from "/assets/dom.js";
-import { SHANGHAI_MS, areaName, areas, dayMonth, dayTime, minuteTime, quantity, says, t } from "/assets/words.js";
+import { SHANGHAI_MS, areaName, areas, dayMonth, dayTime, minuteTime, number, quantity, says, t } from "/assets/words.js";
 
 // ECharts puts its ticks on the hours and days of UTC; shifted by the town's offset they are the town's.
 const shifted = (at) => at + SHANGHAI_MS;
@@ -38,11 +38,19 @@ function inWords(definition, series) {
   return `${definition.title}. ${parts.join("; ")}`;
 }
 
+// Eight colours, then the same ones paler. An area and a line keep theirs, whoever else is shown.
 function seriesColour(index, definition, key) {
   const [line, area] = key;
   const { group } = definition.lines[line];
-  const place = group.length === 1 && group[0] === "area" ? areas.findIndex((each) => each.id === area) : index;
-  return colour(`series-${(Math.max(place, 0) % PALETTE) + 1}`);
+  let place = group.length ? index : line;
+  if (group.length === 1 && group[0] === "area") place = Math.max(areas.findIndex((each) => each.id === area), 0);
+  const own = colour(`series-${(place % PALETTE) + 1}`);
+  return place % (2 * PALETTE) < PALETTE ? own : mixed(own, colour("raised"), 0.38);
+}
+
+function mixed(one, other, share) {
+  const [from, to] = [rgb(one), rgb(other)];
+  return `rgb(${from.map((part, index) => Math.round(part + (to[index] - part) * share)).join(",")})`;
 }
 
 // An ECharts canvas that keeps its element's size.
@@ -150,6 +158,9 @@ function timeSeries(element, definition) {
 
   function draw(series, held, times) {
     widthMs = held.width_ms;
+    const most = Math.max(...series.map((each) => Math.max(...each.v)));
+    const least = Math.min(...series.map((each) => Math.min(...each.v)));
+    const step = axisStep(definition.unit, most);
     const stacks = definition.stacked ? stackedPoints(series) : null;
     const named = series.length > 1 || definition.lines[0].name;
     const lines = series.map((each, index) => {
@@ -158,24 +169,25 @@ function timeSeries(element, definition) {
       return {
         id: JSON.stringify(each.key),
         name: seriesName(definition, each.key),
-        type: "line",
+        type: definition.bars ? "bar" : "line",
+        barMaxWidth: 14,
+        barMinHeight: 1,
+        barCategoryGap: "25%",
         data: stacks ? stacks[index] : points(each),
-        showSymbol: each.t.length < 3,
+        showSymbol: !definition.stacked && each.t.length < 3,
         symbolSize: 5,
         connectNulls: false,
         smooth: 0.15,
         smoothMonotone: "x",
         stack: definition.stacked ? "all" : undefined,
         lineStyle: { width: definition.stacked ? 0.8 : 1.8, color: tint },
-        itemStyle: { color: tint },
+        itemStyle: { color: tint, borderRadius: definition.bars && !definition.stacked ? [2, 2, 0, 0] : 0 },
         areaStyle: definition.stacked || lone ? { color: tint, opacity: definition.stacked ? 0.42 : 0.1 } : undefined,
         emphasis: { focus: "series", lineStyle: { width: 2.4 } },
         blur: { lineStyle: { opacity: 0.25 }, areaStyle: { opacity: 0.12 } },
       };
     });
     // What matters beside the values: the steps from which one should look, where they are near.
-    const most = Math.max(...series.map((each) => Math.max(...each.v)));
-    const least = Math.min(...series.map((each) => Math.min(...each.v)));
     const steps = definition.thresholds.filter(
       (step) => step.value > 0 && ["watch", "bad", "good"].includes(step.level) && step.value <= most * 1.3 && step.value >= least * 0.9,
     );
@@ -202,10 +214,11 @@ function timeSeries(element, definition) {
           max: definition.high ?? undefined,
           scale: definition.low === null,
           splitNumber: 4,
+          minInterval: step / 10 ** definition.decimals,
           axisLabel: {
             color: colour("muted"),
             fontSize: 11,
-            formatter: (value) => axisText(value, definition),
+            formatter: (value) => axisText(value, definition, step),
           },
           splitLine: { lineStyle: { color: colour("line"), width: 1 } },
         },
@@ -254,9 +267,15 @@ function timeSeries(element, definition) {
   return { draw, stop: place.stop };
 }
 
-function axisText(value, definition) {
-  const [amount, unit] = quantity(value, definition.unit, value % 1 ? Math.max(definition.decimals, 1) : 0);
-  return unit === "kW" || unit === t("console.minutes") ? `${amount} ${unit}` : amount;
+// Long waits are marked in minutes and much power in kW, along the whole axis or not at all.
+function axisStep(unit, most) {
+  if (unit === "seconds" && most >= 600) return 60;
+  return unit === "watt" && most >= 10_000 ? 1_000 : 1;
+}
+
+function axisText(value, definition, step) {
+  const unit = step === 60 ? t("console.minutes") : step === 1_000 ? "kW" : "";
+  return [number(value / step, step > 1 ? 1 : Math.max(definition.decimals, 0)), unit].filter(Boolean).join(" ");
 }
 
 // Cells in rows over time: state timeline, status history and heat map differ in how a cell is coloured and joined.
@@ -366,10 +385,10 @@ function heatmap(element, definition) {
     join: false,
     gap: 1,
     tint: (most) => {
-      const [low, high] = [rgb(colour("heat-low")), rgb(colour("heat-high"))];
+      const [low, high] = [colour("heat-low"), colour("heat-high")];
       return (value) => {
         const share = most > 0 ? Math.sqrt(Math.max(value, 0) / most) : 0; // the quiet half of the day shows, too
-        return `rgb(${low.map((part, index) => Math.round(part + (high[index] - part) * share)).join(",")})`;
+        return mixed(low, high, share);
       };
     },
     note: (value) => says(value, definition.unit, definition.decimals),

@@ -2,10 +2,10 @@
 import { leaflet as L } from "nicegui-leaflet";
 import { live, wish } from "/assets/live.js";
 import { colour, h, say } from "/assets/dom.js";
-import { areaName, language, says, t } from "/assets/words.js";
+import { areaName, language, number, says, t } from "/assets/words.js";
 
 const ORDER = ["outline", "park", "square", "temple", "creek", "pond", "street", "road", "hall", "metro", "area", "station"];
-const RADIUS = { centre: 7, home: 3, weather: 6 };
+const RADIUS = { centre: 7, home: 2.5, weather: 6 };
 const STATES = {
   online: () => t("console.state_online"),
   offline: () => t("console.state_offline"),
@@ -62,7 +62,7 @@ function groundStyle(kind) {
 function dotStyle(site, zoom) {
   const grown = 1.28 ** Math.max(zoom - 14.5, -1);
   const radius = (RADIUS[site.kind] ?? 4) * grown;
-  const base = { radius, weight: site.kind === "home" ? 0.6 : 1.6, color: colour("dot-edge"), fillOpacity: 0.95, opacity: 1 };
+  const base = { radius, weight: site.kind === "home" ? 0.5 : 1.6, color: colour("dot-edge"), fillOpacity: site.kind === "home" ? 0.8 : 0.96, opacity: 1 };
   switch (site.state) {
     case "fault":
       return { ...base, fillColor: colour("fill-bad"), radius: radius * 1.15 };
@@ -116,7 +116,8 @@ export function map(element) {
   observer.observe(place);
   chart.on("zoomend", () => {
     for (const [id, dot] of dots) dot.setStyle(dotStyle(live.sites.get(id) ?? dot.site, chart.getZoom())).setRadius(dotStyle(dot.site, chart.getZoom()).radius);
-    place.classList.toggle("near", chart.getZoom() >= 15.25);
+    place.classList.toggle("far", chart.getZoom() < 14.4);
+    if (bounds) place.classList.toggle("near", chart.getZoom() > chart.getBoundsZoom(bounds) + 0.6);
   });
 
   async function drawGround() {
@@ -135,7 +136,7 @@ export function map(element) {
       ground.push(layer.addTo(chart));
       if (kind === "outline") bounds = layer.getBounds();
       if (kind === "area") label(middle(feature), feature.properties[`name_${language}`], "area");
-      if (kind === "park" || (kind === "temple" && feature.id)) label(layer.getBounds().getCenter(), feature.properties[`name_${language}`], "spot");
+      if (kind === "park") label(layer.getBounds().getCenter(), feature.properties[`name_${language}`], "spot");
       if (kind === "creek" && feature.id === "creek") label([31.2497, 121.4093], feature.properties[`name_${language}`], "water");
     }
     dotLayer.eachLayer((dot) => dot.bringToFront());
@@ -196,7 +197,7 @@ export function map(element) {
     const rows = Object.keys(STATES)
       .filter((state) => counts[state] || state === "online")
       .map((state) => {
-        const item = h("li", {}, h("i", { class: state, "aria-hidden": "true" }), h("b", { text: String(counts[state] ?? 0) }), ` ${STATES[state]()}`);
+        const item = h("li", {}, h("i", { class: state, "aria-hidden": "true" }), h("b", { text: number(counts[state] ?? 0) }), ` ${STATES[state]()}`);
         item.dataset.state = state;
         return item;
       });

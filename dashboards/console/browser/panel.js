@@ -2,7 +2,7 @@
 import { live } from "/assets/live.js";
 import { KINDS } from "/assets/kinds.js";
 import { h, say } from "/assets/dom.js";
-import { panels, t } from "/assets/words.js";
+import { panels, t, unitName } from "/assets/words.js";
 
 export function panel(element, id) {
   const definition = panels[id];
@@ -16,6 +16,7 @@ export function panel(element, id) {
       "h2",
       { id: `title-${id}`, title: definition.about },
       h("span", { text: definition.title }),
+      definition.kind === "time_series" ? h("span", { class: "unit", text: unitName(definition.unit) }) : null,
     ),
     h("p", { id: aboutId, class: "unseen", text: definition.about }),
     body,
@@ -34,21 +35,30 @@ export function panel(element, id) {
     section.classList.toggle("waiting", !held && !isText);
     say(foot, foottext(held));
     if (!isText && !series.length) {
+      // A count of nothing is 0; any other figure that nobody said is unknown.
+      if (held && !held.refused && definition.kind === "stat" && definition.counts) {
+        drawing ??= begin();
+        drawing.draw([{ key: [0, "", "", ""], t: [0], v: [0] }], held, live.times);
+        section.dataset.drawn = "yes";
+        return;
+      }
+      const isFigure = Boolean(definition.kind === "stat" && held && !held.refused);
+      say(empty, held ? (isFigure ? "–" : held.refused || t("console.empty")) : t("console.reading"));
+      empty.classList.toggle("dash", isFigure);
       drawing?.stop();
       drawing = null;
-      const silent = definition.kind === "stat" && held && !held.refused;
-      say(empty, held ? (silent ? "–" : held.refused || t("console.empty")) : t("console.reading"));
-      empty.classList.toggle("dash", silent);
       body.replaceChildren(empty);
       section.dataset.drawn = held ? "empty" : "";
       return;
     }
-    if (!drawing) {
-      body.replaceChildren();
-      drawing = KINDS[definition.kind](body, definition);
-    }
+    drawing ??= begin();
     drawing.draw(series, held, live.times);
     section.dataset.drawn = "yes";
+  }
+
+  function begin() {
+    body.replaceChildren();
+    return KINDS[definition.kind](body, definition);
   }
 
   function foottext(held) {

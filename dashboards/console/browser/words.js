@@ -46,7 +46,13 @@ export function quantity(value, unit, decimals = 0) {
   if (unit === "watt" && Math.abs(value) >= 10_000) return [number(value / 1000, 1), "kW"];
   if (unit === "seconds" && value >= 300) return [number(value / 60, value < 6_000 ? 1 : 0), t("console.minutes")];
   if (unit === "yes_no") return [value ? t("console.yes") : t("console.no"), ""];
-  return [number(value, decimals), t(`unit.${unit}`)];
+  return [number(value, decimals), unitName(unit, value)];
+}
+
+// A unit's name; where one of it is called otherwise, the catalogue has both: "person|people".
+export function unitName(unit, value = 2) {
+  const names = t(`unit.${unit}`).split("|");
+  return Math.abs(value) === 1 ? names[0] : names[names.length - 1];
 }
 
 export function says(value, unit, decimals) {

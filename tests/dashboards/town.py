@@ -1,0 +1,279 @@
+"""A small town for the console's tests: readings that can be foretold, and a broker's worth of sites and a clock.
+
+Everything is real but the town itself: readings go to a real `haina store` the way the collector writes them, and
+clock, meta, status and replies go over a real broker. What a figure must say can be worked out from here.
+"""
+
+import json
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from collector.stores import open_store
+from haina import zone
+from haina.contract import (
+    CLOCK_TOPIC,
+    Clock,
+    Command,
+    Meta,
+    Phase,
+    Point,
+    Reply,
+    Status,
+    Topic,
+    TopicClass,
+    decode,
+    encode,
+    measurement,
+)
+from haina.contract.care import ROOMS
+from haina.contract.centre import SERVICES
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+# Yesterday at 14:00 in Shanghai: a whole window of every width, and past, for stores may hide the future.
+NOW_MS = (int(time.time() * 1000) // DAY_MS - 1) * DAY_MS + 6 * 3_600_000
+CENTRES = [f"c{number:02d}" for number in range(1, 7)]
+HOMES = [f"h{number:03d}" for number in range(1, 25)]
+RUN = "test-1"
+FAULTY = ("c02", "kiosk-2")
+WAVE = {"c01": 9, "c02": 7, "c03": 5, "c04": 4, "c05": 3, "c06": 2}
+
+
+def area_of(site: str) -> str:
+    return f"a{(int(site[1:]) - 1) % 4 + 1:02d}"
+
+
+def day_wave(at_ms: int) -> float:
+    """0 in the night, 1 in the middle of the day (Shanghai)."""
+    hour = (at_ms / 3_600_000 + 8) % 24
+    return max(0.0, math.sin((hour - 7) / 15 * math.pi)) if 7 < hour < 22 else 0.0
+
+
+class Writer:
+    """Makes points and writes them to a store; counts `seq` by device."""
+
+    def __init__(self, store_url: str) -> None:
+        self._store = open_store(store_url)
+        self._source = str(uuid.uuid4())
+        self._cursor = 0
+        self._seqs: dict[tuple[str, str], int] = {}
+        self._points: list[Point] = []
+
+    def say(self, name: str, site: str, device: str, at_ms: int, **values: object) -> None:
+        key = (site, device)
+        self._seqs[key] = self._seqs.get(key, 0) + 1
+        ordered = tuple(values.get(field) for field in measurement(name).field_names)
+        self._points.append(Point(name, area_of(site), site, device, at_ms, 1, self._seqs[key], ordered))
+
+    def write(self) -> None:
+        for first in range(0, len(self._points), 5_000):
+            part = self._points[first : first + 5_000]
+            self._cursor += len(part)
+            self._store.write(self._source, self._cursor, part)
+        self._points = []
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def seed(writer: Writer, hours: int = 24) -> None:
+    """Readings of the last hours: every five minutes, and every minute of the last twenty."""
+    times = [*range(NOW_MS - hours * 3_600_000, NOW_MS - 20 * MINUTE_MS, 5 * MINUTE_MS)]
+    times += range(NOW_MS - 20 * MINUTE_MS, NOW_MS + 1, MINUTE_MS)
+    for step, at_ms in enumerate(times):
+        say_minute(writer, at_ms, step)
+    for number, home in enumerate(HOMES[:3]):
+        at_ms = NOW_MS - (2 + 5 * number) * 3_600_000
+        writer.say("wearable_fall", home, "wristband", at_ms, peak_g=4.5 + number, still_s=30.0)
+    writer.say("sos_button", HOMES[4], "sos", NOW_MS - 4 * 3_600_000, pressed=True, battery_pct=88.0)
+    writer.write()
+
+
+def say_minute(writer: Writer, at_ms: int, step: int) -> None:
+    """What everybody says at this minute."""
+    wave = day_wave(at_ms)
+    for number, centre in enumerate(CENTRES):
+        inside = round(WAVE[centre] * wave * (1 + 0.25 * math.sin(step / 3 + number))) + 1
+        waiting = max(0, inside - 4)
+        writer.say("centre_door", centre, "gate", at_ms, entries_persons=1, exits_persons=1, occupancy_persons=inside)
+        writer.say(
+            "centre_queue",
+            centre,
+            "tickets",
+            at_ms,
+            waiting_persons=waiting,
+            longest_wait_s=60.0 * waiting,
+            arrivals_persons=inside // 2,
+            balked_persons=int(waiting > 3),
+            reneged_persons=int(waiting > 4),
+        )
+        air = {"co2_ppm": 430.0 + 55 * inside + 10 * math.sin(step / 5), "temperature_c": 20.5 + 2 * wave}
+        writer.say("centre_air", centre, "air", at_ms, **air, humidity_pct=48.0)
+        power_w = 900.0 + 180 * number + 700 * wave
+        writer.say("centre_energy", centre, "power", at_ms, power_w=power_w, energy_kwh=100 + step * 0.12)
+        for kiosk in range(1, 5):
+            device = f"kiosk-{kiosk}"
+            is_faulty = (centre, device) == FAULTY and at_ms > NOW_MS - 90 * MINUTE_MS
+            is_busy = (step * 7 + kiosk * 3 + number) % 10 < 6 * wave
+            state = 2 if is_faulty else 1 if is_busy else 0
+            fault = "paper_jam" if is_faulty else "none"
+            writer.say("kiosk_state", centre, device, at_ms, state=state, fault=fault, paper_pct=95.0 - step % 90)
+        if wave > 0.1:
+            services = [service for offered in SERVICES.values() for service in offered]
+            outcome = ("completed",) * 8 + ("failed", "assisted")
+            writer.say(
+                "kiosk_session",
+                centre,
+                "kiosk-1",
+                at_ms,
+                service=services[(step + number) % len(services)],
+                outcome=outcome[(step + 3 * number) % 10],
+                wait_s=40.0 * waiting + 5 * (step % 9),
+                duration_s=180.0,
+            )
+    for number, home in enumerate(HOMES):
+        asleep = wave == 0.0
+        if at_ms % (5 * MINUTE_MS) == 0:
+            writer.say(
+                "home_bed",
+                home,
+                "bed",
+                at_ms,
+                in_bed=asleep,
+                heart_rate_bpm=58.0 + number % 6 if asleep else None,
+                breathing_rate_brpm=14.0 if asleep else None,
+            )
+            room = ROOMS[(step + number) % len(ROOMS)]
+            if wave > 0.15 * (number % 4):
+                writer.say("home_motion", home, f"pir-{room}", at_ms, motion=True)
+        heart = 64.0 + 14 * wave + number % 9 + 3 * math.sin(step / 4 + number)
+        writer.say(
+            "wearable",
+            home,
+            "wristband",
+            at_ms,
+            worn=True,
+            steps=int(30 * wave * ((step + number) % 3)),
+            battery_pct=float(12 + 3 * number),
+            heart_rate_bpm=round(heart),
+            spo2_pct=float(94 + (step + number) % 5) if step % 2 == 0 else None,
+        )
+        if step % 12 == number % 12:
+            writer.say("home_water", home, "meter", at_ms, volume_m3=10.0 + step / 100, used_l=6.0 + 20 * wave)
+            writer.say("home_door", home, "door", at_ms, open=bool((step // 12 + number) % 4 == 0))
+            writer.say("home_smoke", home, "smoke", at_ms, smoke=False, battery_pct=90.0)
+    if at_ms % (5 * MINUTE_MS) == 0:
+        values = {"temperature_c": 6.0 + 8 * wave, "humidity_pct": 70.0 - 20 * wave, "pm25_ug_m3": 35.0 + step % 30}
+        writer.say("weather", "w01", "station", at_ms, **values, rain=False)
+
+
+class TownOnBroker:
+    """Plays the simulator's part on a broker: tells the clock and who is there, and obeys commands."""
+
+    def __init__(self, host: str, port: int, extra_homes: int = 0) -> None:
+        self.clock = Clock(run=RUN, time=NOW_MS, speed=1.0, phase=Phase.LIVE, achieved=1.0, paused=True)
+        self.heard: list[tuple[Topic, Command]] = []
+        self.refuse = ""
+        self.sites: dict[str, str] = {
+            **dict.fromkeys(CENTRES, "centre"),
+            **dict.fromkeys(HOMES, "home"),
+            **{f"x{number:04d}": "home" for number in range(1, extra_homes + 1)},
+            "w01": "weather",
+        }
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="town")
+        self._client.max_queued_messages_set(0)
+        self._client.max_inflight_messages_set(1_000)
+        self._client.on_connect = self._connected
+        self._client.on_message = self._received
+        self._introduced = threading.Event()
+        self._client.reconnect_delay_set(0.2, 0.5)
+        self._client.connect(host, port)
+        self._client.loop_start()
+        assert self._introduced.wait(30)
+
+    def _connected(self, client: paho.Client, *_: object) -> None:
+        client.subscribe("haina/v1/command/+/+/+/+", qos=1)
+        threading.Thread(target=self._introduce).start()
+
+    def _introduce(self) -> None:
+        sent = []
+        for number, (site, kind) in enumerate(self.sites.items()):
+            area = area_of(site) if site[0] != "x" else f"a{number % 12 + 1:02d}"
+            position = zone.place(area, (number * 0.6180339) % 1, (number * 0.7548776) % 1)
+            meta = Meta(kind="gateway", run=RUN, origin="sim", position=position, labels={"site_kind": kind})
+            sent.append(self._tell(Topic(TopicClass.META, area, site, "gateway", "info"), encode(meta)))
+            online = Status(online=number % 37 != 5, boot=1)
+            sent.append(self._tell(Topic(TopicClass.STATUS, area, site, "gateway", "connection"), encode(online)))
+        self.tell_clock()
+        for message in sent:
+            message.wait_for_publish(20)
+        self._introduced.set()
+
+    def _tell(self, topic: Topic | str, payload: bytes, retain: bool = True) -> paho.MQTTMessageInfo:
+        return self._client.publish(str(topic), payload, qos=1, retain=retain)
+
+    def tell_clock(self, **changes: object) -> None:
+        """Publish the clock, with these fields changed."""
+        self.clock = Clock(**{**{name: getattr(self.clock, name) for name in Clock.__struct_fields__}, **changes})
+        self._tell(CLOCK_TOPIC, encode(self.clock))
+
+    def go_offline(self, site: str) -> None:
+        """As its will would say it."""
+        self._tell(Topic(TopicClass.STATUS, area_of(site), site, "gateway", "connection"), encode(Status(False, 1)))
+
+    def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        topic = Topic.parse(message.topic)
+        command = decode(Command, message.payload)
+        self.heard.append((topic, command))
+        reply = Reply(id=command.id, time=self.clock.time, done=not self.refuse, reason=self.refuse)
+        answer = Topic(TopicClass.REPLY, topic.area, topic.site, topic.device, topic.name)
+        self._tell(answer, encode(reply), retain=False)
+        if not self.refuse and topic.name == "set":
+            changes = {name: value for name, value in command.args.items() if name in {"speed", "paused"}}
+            self.tell_clock(**changes)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+STATUS = {
+    "version": "0.1.0",
+    "problems": [],
+    "counters": {"received": 1203, "rejected": 3, "duplicates": 20, "journaled": 1180, "in_memory": 0, "missing": 0},
+    "rates": {"received_hz": 12.5, "journaled_hz": 12.5},
+    "journal": {"bytes": 1_500_000, "limit_bytes": 2_000_000_000, "commit_ms_p50": 1.1, "commit_ms_p99": 6.2},
+    "stores": [{"name": "duckdb", "stored": 1180, "pending": 0, "refused": 0, "down": None}],
+}
+
+
+class StatusServer:
+    """Answers `/status` as a collector does."""
+
+    def __init__(self, answer: Callable[[], dict[str, object]] = lambda: STATUS) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps(answer()).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
