@@ -35,6 +35,9 @@ _BREATH_SD_BRPM, _MATTRESS_ERROR_BPM = 0.7, 1.0  # assumed
 _SPO2_ASLEEP_PCT = -1.0  # assumed
 _WALKS_SHARE, _WALK_STEPS, _WALK_STEPS_SPREAD = 0.4, 55, 45  # assumed: minutes of an outing that are walked
 
+# Whoever is away for days lives as usual there, unseen but by the wristband; assumed.
+_AWAY_SLEEP_FROM_H, _AWAY_SLEEP_TO_H, _AWAY_RISE_BPM, _AWAY_WALKS_SHARE = 22.5, 7.0, 4.0, 0.06
+
 _PULSE_LIMITS_BPM, _SPO2_LIMITS_PCT, _BREATH_LIMITS_BRPM = (35, 190), (70, 100), (5, 40)
 
 
@@ -55,6 +58,7 @@ class Bodies:
         self._walks = CohortStream(town.seed, entities, "walks")
         self.pulse_rise_bpm = np.zeros(len(sites))
         self.is_out = np.zeros(len(sites), dtype=bool)
+        self.is_away = np.zeros(len(sites), dtype=bool)
         self.worn = np.ones(len(sites), dtype=bool)
         self.charging = np.zeros(len(sites), dtype=bool)
         self.steps = [0] * len(sites)
@@ -69,9 +73,12 @@ class Bodies:
     def begin_minute(self) -> None:
         """Draw what the bodies do in the minute that begins, for all homes."""
         self._minute += 1
-        asleep = self.pulse_rise_bpm == ASLEEP
-        swing = _DAILY_SWING_BPM * math.cos(2 * math.pi * (self._town.local_hour() - _DAILY_PEAK_H) / 24)
-        target = np.where(asleep, self._asleep, self._resting + swing + self.pulse_rise_bpm)
+        hour = self._town.local_hour()
+        is_night = hour < _AWAY_SLEEP_TO_H or hour >= _AWAY_SLEEP_FROM_H
+        asleep = (self.pulse_rise_bpm == ASLEEP) | (self.is_away if is_night else False)
+        swing = _DAILY_SWING_BPM * math.cos(2 * math.pi * (hour - _DAILY_PEAK_H) / 24)
+        rise = np.where(self.is_away, _AWAY_RISE_BPM, self.pulse_rise_bpm)
+        target = np.where(asleep, self._asleep, self._resting + swing + rise)
         if self._heart is None:
             self._heart = target
         self._heart = self._heart + _FOLLOWS * (target - self._heart) + _WANDERS_BPM * self._heart_noise.normal()
@@ -86,7 +93,8 @@ class Bodies:
         self._spo2 = np.rint(np.clip(level, *_SPO2_LIMITS_PCT)).tolist()
         self._use_batteries()
         walks, pace = self._walks.random(), self._walks.random()
-        for number in np.flatnonzero(self.is_out & (walks < _WALKS_SHARE)).tolist():
+        share = np.where(self.is_away, _AWAY_WALKS_SHARE, _WALKS_SHARE)
+        for number in np.flatnonzero(self.is_out & ~asleep & (walks < share)).tolist():
             self.steps[number] += _WALK_STEPS + int(_WALK_STEPS_SPREAD * pace[number])
 
     def _use_batteries(self) -> None:

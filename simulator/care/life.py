@@ -322,9 +322,9 @@ class Life:
 
     def be_away(self, length_s: float) -> Process:
         """Be out for days, then live by the plan of the day one comes back."""
-        self.is_away = True
+        self._set_away(True)
         yield from self._go_out(self._env.now + length_s)
-        self.is_away = False
+        self._set_away(False)
         self._catch_up()
 
     def _pass_door(self) -> Process:
@@ -333,6 +333,10 @@ class Life:
         self.home.open_door()
         self.room = "hallway"
         yield self._env.timeout(5.0)
+
+    def _set_away(self, is_away: bool) -> None:
+        self.is_away = is_away
+        self.home.bodies.is_away[self.home.number] = is_away
 
     def _set_out(self, is_out: bool) -> None:
         self.is_out = is_out

@@ -273,6 +273,10 @@ def test_who_is_away_for_days_is_in_the_truth_and_the_home_is_still() -> None:
     assert away
     moving = {emission.device.site.id for _, emission, _ in readings(town, "home_motion")}
     assert not away & moving
+    asleep_there = [r for m, e, r in readings(town, "wearable") if e.device.site.id in away and HOUR_S < m < 5 * HOUR_S]
+    assert sum(reading.steps for reading in asleep_there) == 0
+    awake_there = [r for m, e, r in readings(town, "wearable") if e.device.site.id in away and m > 8 * HOUR_S]
+    assert sum(reading.steps for reading in awake_there) > 0
 
 
 def test_a_described_resident_is_the_one_who_lives_there() -> None:
