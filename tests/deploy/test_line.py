@@ -288,6 +288,14 @@ def test_every_container_of_ours_passes_its_own_health_check(line: Line) -> None
     assert {name: line.health_check(name) for name in ("collector", "console")} == {"collector": 0, "console": 0}
 
 
+def test_no_log_shows_a_secret(line: Line) -> None:
+    logs = {path.name: path.read_text(errors="replace") for path in line.folder.glob("*.log")}
+    assert {f"{name}.log" for name in OURS} <= set(logs)
+    assert all(logs[f"{name}.log"] for name in OURS)
+    secrets = [secret for name, secret in line.stack.secrets.items() if name != "COMPOSE_PROJECT_NAME"]
+    assert not [name for name, log in logs.items() for secret in secrets if secret in log]
+
+
 def test_the_console_lets_nobody_in_without_its_password(line: Line) -> None:
     url = f"http://{line.places['127.0.0.1:8080']}/"
     secret = line.stack.secrets["HAINA_CONSOLE_PASSWORD"]
