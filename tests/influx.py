@@ -29,7 +29,7 @@ import pytest
 from tests.brokers import free_port
 
 ORG = "haina"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 
 
 class RunningInflux:

@@ -228,7 +228,7 @@ def test_an_empty_store_lost_everything(kept: Kept, tmp_path: Path) -> None:
 
 def run_audit(*arguments: str) -> tuple[int, str, str]:
     process = run_store_command("audit", *arguments)
-    printed, complained = process.communicate(timeout=60)
+    printed, complained = process.communicate(timeout=90)
     return process.returncode, printed, complained
 
 

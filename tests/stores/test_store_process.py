@@ -161,7 +161,7 @@ def test_a_token_is_demanded_where_one_is_set(tmp_path: Path) -> None:
 def exits_with(*arguments: str) -> str:
     """The one sentence with which `haina store` ends with exit code 2."""
     process = run_store_command("store", *arguments, environment={"HAINA_STORE_TOKEN": ""})
-    _, printed = process.communicate(timeout=30)
+    _, printed = process.communicate(timeout=90)
     assert process.returncode == 2, printed
     assert printed.startswith("haina: ")
     assert len(printed.splitlines()) == 1, printed
