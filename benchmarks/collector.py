@@ -18,6 +18,7 @@ import urllib.request
 from pathlib import Path
 
 from haina.contract import telemetry_payload
+from haina.contract.measurement import Value
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
 from tests.brokers import embedded_broker, free_port, mosquitto_broker
 
@@ -48,7 +49,7 @@ def messages(number: int, sites: int, devices: int) -> list[tuple[bytes, bytes]]
         for site in range(sites)
         for device in range(devices)
     ]
-    values = {"worn": True, "steps": 17, "battery_pct": 81.5, "heart_rate_bpm": 71.0}
+    values: dict[str, Value] = {"worn": True, "steps": 17, "battery_pct": 81.5, "heart_rate_bpm": 71.0}
     return [
         (topics[index % len(topics)], telemetry_payload(BASE_MS + index, 7, index // len(topics) + 1, values))
         for index in range(number)

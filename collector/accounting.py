@@ -8,9 +8,16 @@ collector can promise a gateway in a watermark.
 
 A hole is given up when 1,024 readings wait behind it, or when it has stood for a while (`give_up`): a watermark that
 never moves would stall the gateway. What arrives later after all is not lost: it is still taken, and no longer
-missing. Where memory ends -- a device with more than 64 given-up holes, or a boot older than the last two -- the
-collector cannot know whether it had a reading. It takes it then, and counts it as *unverified*: a store drops a
-second copy by its key, but nobody can restore a reading that was dropped.
+missing.
+
+A boot is a name and not an order: a town that is founded anew may have a lower one than the town before. The last
+two that a device spoke in are kept, so that what a gateway resends from before a restart finds its place. A device
+that begins again *without* a new boot shows itself by its event time: a number it has used, with a time later than
+all before, is no duplicate, and starts a new sequence.
+
+Where memory ends -- a device with more than 64 given-up holes, a third boot -- the collector cannot know whether it
+had a reading, and takes it (for the holes, counted as *unverified*): a store drops a second copy by its key, but
+nobody can restore a reading that was dropped.
 
 All of this is a pure function of the readings in the order they were journaled and of a few notes (`Notes`) beside
 them, so it survives kill -9: a snapshot, and the journal since.
@@ -109,7 +116,9 @@ class Sequence:
         return self.contiguous - self.missing + len(self.above)
 
     def state(self) -> list[Any]:
-        return [self.boot, self.contiguous, self.highest, self.floor, self.missing, sorted(self.above), self.gaps]
+        """All that must survive a restart; a copy, for it is written by another thread."""
+        gaps = [list(gap) for gap in self.gaps]
+        return [self.boot, self.contiguous, self.highest, self.floor, self.missing, sorted(self.above), gaps]
 
     @classmethod
     def restored(cls, state: list[Any]) -> "Sequence":
@@ -142,7 +151,7 @@ class Device:
         self.name = name
         self.current = Sequence(-1)  # no boot has this number: the first reading replaces it
         self.previous: Sequence | None = None
-        self.last_ms = 0  # event time of the reading that came last
+        self.last_ms = 0  # the latest event time
         self.duplicates = 0
         self.reordered = 0
         self.unverified = 0
@@ -151,24 +160,28 @@ class Device:
         self.touched = False  # has had a reading since the last `Accounting.settle_touched`
         self.unsaved = False  # differs from its snapshot
 
-    def take(self, boot: int, seq: int) -> bool:
-        """Take a reading's boot and number; False if it had come before."""
-        current = self.current
+    def take(self, boot: int, seq: int, time_ms: int) -> bool:
+        """Take a reading's boot, number and event time; False if it had come before."""
+        current, previous = self.current, self.previous
         if boot == current.boot:
-            return current.add(seq, self)
-        if boot > current.boot:
-            self._retire(self.previous)
-            self.previous = current if current.boot >= 0 else None
-            self.current = current = Sequence(boot)
-            return current.add(seq, self)
-        previous = self.previous
-        if previous is None or (boot > previous.boot):
-            self._retire(previous)
-            self.previous = previous = Sequence(boot)
-        if boot == previous.boot:
-            return previous.add(seq, self)
-        self.unverified += 1
-        return True
+            taken = current.add(seq, self)
+            if not taken and time_ms > self.last_ms:
+                taken = self._begin(boot).add(seq, self)
+        elif previous is not None and boot == previous.boot:
+            self.site.spoken.add(boot)
+            taken = previous.add(seq, self)
+        else:
+            taken = self._begin(boot).add(seq, self)
+        if taken and time_ms > self.last_ms:
+            self.last_ms = time_ms
+        return taken
+
+    def _begin(self, boot: int) -> Sequence:
+        self._retire(self.previous)
+        self.previous = self.current if self.current.boot >= 0 else None
+        self.current = Sequence(boot)
+        self.site.boot = boot
+        return self.current
 
     def _retire(self, sequence: Sequence | None) -> None:
         if sequence is not None:
@@ -218,25 +231,43 @@ class Device:
         ) = state
         self.current = Sequence.restored(sequences[0])
         self.previous = Sequence.restored(sequences[1]) if len(sequences) > 1 else None
+        if self.last_ms >= self.site.boot_ms:
+            self.site.boot, self.site.boot_ms = self.current.boot, self.last_ms
 
 
 class Site:
     """A site and its devices; what its gateway is told in one watermark."""
 
-    __slots__ = ("area", "devices", "due_s", "name", "owed", "topic")
+    __slots__ = ("area", "boot", "boot_ms", "devices", "due_s", "name", "owed", "spoken", "topic")
 
     def __init__(self, area: str, name: str) -> None:
         self.area = area
         self.name = name
+        self.boot = -1  # the one begun last
+        self.boot_ms = 0  # when restoring: the latest event time in it
+        self.spoken: set[int] = set()  # boots that readings have come from since the last watermark
         self.devices: list[Device] = []
         self.topic = str(Topic(TopicClass.WATERMARK, area, name, GATEWAY, "durable")).encode()
         self.owed = False  # its watermark moved and has not been published
         self.due_s = 0.0  # when it may be published next, on the loop's clock
 
-    def watermark(self) -> bytes:
-        """The payload: up to which reading each device's latest boot is complete."""
-        boot = max(device.current.boot for device in self.devices)
-        durable = {device.name: device.current.contiguous for device in self.devices if device.current.boot == boot}
+    def watermarks(self) -> list[tuple[int, bytes]]:
+        """What to publish, as boot and payload: up to which reading each device is complete.
+
+        The boot begun last stands last, so it is what the broker retains; another one is told to the gateway that has
+        just spoken in it.
+        """
+        boots = self.spoken - {self.boot}
+        self.spoken.clear()
+        return [(boot, self._watermark(boot)) for boot in (*boots, self.boot)]
+
+    def _watermark(self, boot: int) -> bytes:
+        durable = {}
+        for device in self.devices:
+            if device.current.boot == boot:
+                durable[device.name] = device.current.contiguous
+            elif device.previous is not None and device.previous.boot == boot:
+                durable[device.name] = device.previous.contiguous
         return encode(Watermark(boot, durable))
 
 
@@ -251,7 +282,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.duplicates: dict[DeviceKey, int] = {}
-        self.given_up: list[tuple[DeviceKey, int, int]] = []  # device, boot, through
+        self.given_up: list[tuple[DeviceKey, int, int]] = []  # device, index of its sequence, through
 
     def __bool__(self) -> bool:
         return bool(self.duplicates or self.given_up)
@@ -293,6 +324,7 @@ class Accounting:
         sites = []
         for device in self.touched:
             device.touched = False
+            device.site.spoken.add(device.current.boot)
             if not device.unsaved:
                 device.unsaved = True
                 self._unsaved.append(device)
@@ -319,7 +351,7 @@ class Accounting:
         """Give up every hole that has stood for `after_s` seconds or more; answer how many readings that were."""
         given_up = 0
         for device in self.devices.values():
-            for sequence in device.sequences:
+            for index, sequence in enumerate(device.sequences):
                 if not sequence.above:
                     sequence.mark = None
                     continue
@@ -330,7 +362,7 @@ class Accounting:
                     through = sequence.mark[1]
                     sequence.give_up(through)
                     given_up += sequence.missing - before
-                    notes.given_up.append((device.key, sequence.boot, through))
+                    notes.given_up.append((device.key, index, through))
                     sequence.mark = None
                     self.touch(device)
         return given_up
@@ -370,8 +402,7 @@ class Accounting:
         for point in points:
             key = (point.area, point.site, point.device)
             device = self.devices.get(key) or self._introduce(key)
-            device.take(point.boot, point.seq)
-            device.last_ms = point.time_ms
+            device.take(point.boot, point.seq, point.time_ms)
             self.touch(device)
 
     def replay_notes(self, state: list[Any]) -> None:
@@ -381,9 +412,7 @@ class Accounting:
             device = self.devices.get(tuple(key)) or self._introduce(tuple(key))
             device.duplicates += count
             self.touch(device)
-        for key, boot, through in given_up:
+        for key, index, through in given_up:
             device = self.devices[tuple(key)]
-            for sequence in device.sequences:
-                if sequence.boot == boot:
-                    sequence.give_up(through)
+            device.sequences[index].give_up(through)
             self.touch(device)

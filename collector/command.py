@@ -90,7 +90,7 @@ def collect(
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with run_until_signalled(collector.stop):
-            await collector.run(lambda: typer.echo(_first_line(settings)))
+            await collector.run(lambda: typer.echo(_first_line(settings, collector.http_url)))
 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -99,10 +99,9 @@ def collect(
         fail(str(error))
 
 
-def _first_line(settings: Any) -> str:
-    where = f", status http://{settings.http}/status" if settings.http else ""
-    stores = ", ".join(settings.stores)
-    return f"haina collect: {settings.broker} -> {settings.data} -> {stores}{where}"
+def _first_line(settings: Any, http_url: str | None) -> str:
+    where = f"; {http_url}/status" if http_url else ""
+    return f"haina collect: {settings.broker} -> {settings.data} -> {', '.join(settings.stores)}{where}"
 
 
 def _loop_factory() -> Any:

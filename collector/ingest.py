@@ -197,11 +197,12 @@ class Ingest:
             sequence = device.current
             if boot == sequence.boot and seq == sequence.contiguous + 1 and not sequence.above:
                 sequence.contiguous = seq
-            elif not device.take(boot, seq):
+                if time_ms > device.last_ms:  # noqa: PLR1730 - max() would cost more than all of this line
+                    device.last_ms = time_ms
+            elif not device.take(boot, seq, time_ms):
                 self._duplicates += 1
                 self.accounting.duplicate(device, self._notes)
                 continue
-            device.last_ms = time_ms
             if not device.touched:
                 device.touched = True
                 touched.append(device)

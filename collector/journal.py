@@ -16,7 +16,6 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -98,8 +97,9 @@ class Journal:
         self._path = folder / "journal.db"
         try:
             self._writer = _connect(self._path)
-            self._reader = _connect(self._path)
             self._prepare()
+            self._reader = _connect(self._path)
+            self._reader.execute("SELECT count(*) FROM about").fetchone()  # or it would not know of the log yet
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             os.close(self._lock)
             raise JournalUnusable(f"{self._path} cannot be opened: {error}; move it away to begin anew") from None
@@ -271,8 +271,8 @@ class Journal:
                 rows = self._reader.execute(
                     "SELECT first, points, count FROM groups"
                     " WHERE first >= coalesce((SELECT max(first) FROM groups WHERE first <= ?), 0)"
-                    " ORDER BY first LIMIT 1000",
-                    [number],
+                    " AND first + count > ? ORDER BY first LIMIT 1000",
+                    [number, number],
                 )
                 blobs = []
                 for first, points, count in rows:
@@ -309,10 +309,11 @@ class Journal:
                 wal_bytes = Path(f"{self._path}-wal").stat().st_size
                 if wal_bytes >= _WAL_BYTES:
                     self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                    self._reader.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                    self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 free_pages = self._reader.execute("PRAGMA freelist_count").fetchone()[0]
                 if free_pages > _VACUUM_PAGES:
-                    self._reader.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES // 4})").fetchall()
+                    # As a script: `execute` would step once, free one page, and go on holding the writer's lock.
+                    self._reader.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES // 4})")
             except (sqlite3.Error, OSError):
                 return  # the next commit meets the same disk, and tells
 
@@ -361,10 +362,3 @@ def _lock(folder: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
-
-
-def iterate(journal: Journal, number: int = 1) -> Iterator[Group]:
-    """Every group from point `number` on, in order."""
-    while groups := journal.read(number, 5_000):
-        yield from groups
-        number = groups[-1].last + 1

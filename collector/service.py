@@ -15,6 +15,7 @@ import asyncio
 import collections
 import contextlib
 import errno
+import itertools
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -70,6 +71,9 @@ SAMPLES: Final = 3_600
 """Seconds of history for rates and lags."""
 
 
+_WatermarkKey = tuple[bytes, int]  # topic and boot
+
+
 class CannotStart(Exception):
     """One sentence for whoever started the collector."""
 
@@ -122,6 +126,7 @@ class Collector:
         self.commit_s: collections.deque[float] = collections.deque(maxlen=1_000)
         self.samples: collections.deque[Sample] = collections.deque(maxlen=SAMPLES)
         self.started_s: Final = time.monotonic()
+        self.http_url: str | None = None
         self._filters = filters
         self._recent = Recent()
         self.shippers: Final = self._shippers(stores)
@@ -138,8 +143,8 @@ class Collector:
         self._paused: set[str] = set()
         self._reading = asyncio.Event()  # set when a wait for reading to go on may be over
         self._owed: list[Site] = []
-        self._outbox: collections.deque[tuple[int, list[tuple[bytes, bytes]]]] = collections.deque()
-        self._ready: dict[bytes, bytes] = {}
+        self._outbox: collections.deque[tuple[int, list[tuple[_WatermarkKey, bytes]]]] = collections.deque()
+        self._ready: dict[_WatermarkKey, bytes] = {}
         self._ticks = 0
         self._rejected_told = 0
         self._last_letter: DeadLetter | None = None
@@ -178,6 +183,9 @@ class Collector:
             max_in_flight=5_000,
         )
         listener = _listen(self.settings.http) if self.settings.http else None
+        if listener is not None:
+            host, port = listener.getsockname()[:2]
+            self.http_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         broker = asyncio.create_task(stay_connected(self.settings.broker, options, self, self._opened))
         commits = asyncio.create_task(self._commit_forever())
         ships = [asyncio.create_task(shipper.run()) for shipper in self.shippers]
@@ -426,7 +434,7 @@ class Collector:
         if not self._owed or self.connection is None or self.broker_reason is not None:
             return
         now_s = self._loop.time()
-        due: list[tuple[bytes, bytes]] = []
+        due: list[tuple[_WatermarkKey, bytes]] = []
         waiting: list[Site] = []
         for site in self._owed:
             if site.due_s > now_s and not at_once:
@@ -434,7 +442,7 @@ class Collector:
                 continue
             site.owed = False
             site.due_s = now_s + WATERMARK_S
-            due.append((site.topic, site.watermark()))
+            due += (((site.topic, boot), payload) for boot, payload in site.watermarks())
         self._owed = waiting
         if due:
             self._outbox.append((self.ingest.open_transaction, due))
@@ -442,7 +450,9 @@ class Collector:
 
     def _flush_watermarks(self) -> None:
         while self._outbox and self._outbox[0][0] <= self._durable:
-            self._ready.update(self._outbox.popleft()[1])
+            for key, payload in self._outbox.popleft()[1]:
+                self._ready.pop(key, None)  # so that a site's latest boot stays the last
+                self._ready[key] = payload
         if self._ready:
             self._publish_ready()
 
@@ -450,14 +460,9 @@ class Collector:
         connection = self.connection
         if connection is None or not connection.is_open or not connection.writable:
             return
-        room = connection.room
-        if room >= len(self._ready):
-            messages = list(self._ready.items())
-            self._ready.clear()
-        else:
-            messages = [self._ready.popitem() for _ in range(room)]
-        if messages:
-            connection.publish(messages, qos=1, retain=True)
+        keys = list(itertools.islice(self._ready, connection.room))
+        if keys:
+            connection.publish([(key[0], self._ready.pop(key)) for key in keys], qos=1, retain=True)
 
     # Time
 

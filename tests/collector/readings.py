@@ -1,0 +1,57 @@
+"""Readings as they come from the wire, and the parts a collector is made of, with sane values."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from collector.accounting import Accounting
+from collector.ingest import Ingest, TimeLimits
+from haina.contract import Point, telemetry_payload
+from haina.mqtt import Publish
+
+NOW_S = 1_790_035_200.0  # 2026-09-22T00:00Z, the wall clock of tests without a broker
+NOW_MS = int(NOW_S * 1000)
+
+
+def topic(device: str = "wearable-1", *, area: str = "caoyang", site: str = "home-1", name: str = "wearable") -> bytes:
+    return f"haina/v1/telemetry/{area}/{site}/{device}/{name}".encode()
+
+
+def payload(seq: int, *, boot: int = 1, time_ms: int | None = None, **values: Any) -> bytes:
+    """A wearable's reading; a later number has a later event time."""
+    moment = NOW_MS - 3_600_000 + seq if time_ms is None else time_ms
+    return telemetry_payload(moment, boot, seq, {"worn": True, "steps": seq % 1_000, "battery_pct": 80.5, **values})
+
+
+def live_payload(seq: int, *, boot: int = 1) -> bytes:
+    """The same, an hour ago on the real clock."""
+    return payload(seq, boot=boot, time_ms=int(time.time() * 1000) - 3_600_000 + seq)
+
+
+def publish(seq: int, device: str = "wearable-1", *, boot: int = 1, packet_id: int = 1, **values: Any) -> Publish:
+    return Publish(topic(device), payload(seq, boot=boot, **values), 1, False, False, packet_id)
+
+
+def message(topic: bytes, payload: bytes, packet_id: int = 1) -> Publish:
+    return Publish(topic, payload, 1 if packet_id else 0, False, False, packet_id)
+
+
+def build_ingest(max_devices: int = 1_000, limits: TimeLimits = TimeLimits(), **options: Any) -> Ingest:
+    return Ingest(Accounting(max_devices), limits, wall_s=lambda: NOW_S, **options)
+
+
+def build_points(count: int, first: int = 1) -> list[Point]:
+    values = (True, 3, 80.5, None, None)
+    return [
+        Point("wearable", "caoyang", "home-1", "wearable-1", NOW_MS + number, 1, number, values)
+        for number in range(first, first + count)
+    ]
+
+
+def copy_as_found_after_a_crash(folder: Path, copy: Path) -> Path:
+    """What a kill -9 would leave of a journal that is still open: its files, without a goodbye."""
+    copy.mkdir(parents=True)
+    for name in ("journal.db", "journal.db-wal"):
+        if (folder / name).exists():
+            (copy / name).write_bytes((folder / name).read_bytes())
+    return copy
