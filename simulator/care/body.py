@@ -27,6 +27,7 @@ BED_PERIOD_S, BED_IDLE_ROUNDS = 300, 12  # every 5 minutes in bed, hourly while 
 ASLEEP, AT_REST, BUSY, OUT, FALLEN = -1, 0, 9, 18, 24
 
 _DAILY_SWING_BPM, _DAILY_PEAK_H = 2.0, 15.0  # assumed
+_WAKING_MEAN_COS = 0.47  # of that round from 7 to 22 h: the published resting rate is a day's, not an afternoon's
 _FOLLOWS = 0.4  # assumed: share of the way to its target that the heart goes in a minute
 _WANDERS_BPM = 2.4  # with _FOLLOWS a spread of 3.0, as within sleepers of TIHM
 _WRIST_ERROR_BPM, _WRIST_SLIP_SHARE, _WRIST_SLIP_BPM = 1.5, 0.03, 8.0
@@ -76,7 +77,7 @@ class Bodies:
         hour = self._town.local_hour()
         is_night = hour < _AWAY_SLEEP_TO_H or hour >= _AWAY_SLEEP_FROM_H
         asleep = (self.pulse_rise_bpm == ASLEEP) | (self.is_away if is_night else False)
-        swing = _DAILY_SWING_BPM * math.cos(2 * math.pi * (hour - _DAILY_PEAK_H) / 24)
+        swing = _DAILY_SWING_BPM * (math.cos(2 * math.pi * (hour - _DAILY_PEAK_H) / 24) - _WAKING_MEAN_COS)
         rise = np.where(self.is_away, _AWAY_RISE_BPM, self.pulse_rise_bpm)
         target = np.where(asleep, self._asleep, self._resting + swing + rise)
         if self._heart is None:

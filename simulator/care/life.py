@@ -60,6 +60,7 @@ _WALK_MEAN_S = 4.5  # assumed: from room to room
 
 _TURNS_IN_BED_PER_H = 0.7  # fitted: infrared in the bedroom at night, beside rising
 _NIGHT_TRIP_S, _NIGHT_TRIP_CV = 260.0, 0.6
+_NIGHT_TRIPS_CV = 0.4  # fitted: from night to night
 _NIGHT_KITCHEN_SHARE = 0.12  # fitted: kitchen at night in TIHM
 _CALLERS_FROM_H, _CALLERS_TO_H = 8.0, 20.0
 _SHOWERS_FROM_H = 18.0
@@ -275,7 +276,7 @@ class Life:
             self.home.infrared["bedroom"].trigger()
         self.room = "bedroom"
         self._lie_down()
-        trips_per_s = self.resident.night_trips_per_h / HOUR_S
+        trips_per_s = self.resident.night_trips_per_h * gamma_mean_cv(moves, 1.0, _NIGHT_TRIPS_CV) / HOUR_S
         turns_per_s = _TURNS_IN_BED_PER_H / HOUR_S
         while True:
             gap_s = moves.exponential(1 / (trips_per_s + turns_per_s))

@@ -20,6 +20,8 @@ from simulator.centres.parameters import CentreParameters
 from simulator.town import Emission, Site
 from tests.simulator.towns import DAY_S, HOUR_S, at_s, build, homes, live, values
 
+pytestmark = pytest.mark.timeout(900)  # 1.3 million readings: half a minute on a quiet machine
+
 HOMES, DAYS = 60, 9
 STILL_MINUTES = 5  # who has made no step for so long sits
 
