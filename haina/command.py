@@ -115,11 +115,11 @@ def _known(path: Path, where: str, found: Any, known: Any) -> None:
 @app.command()
 def contract(
     form: Annotated[
-        str, typer.Argument(help="docs, topics, asyncapi, or schema (of one measurement with --measurement).")
+        str, typer.Argument(help="docs, topics, asyncapi, tables, or schema (of one measurement with --measurement).")
     ] = "docs",
     measurement: Annotated[str | None, typer.Option(help="Only this measurement's JSON Schema.")] = None,
 ) -> None:
-    """Print the contract: topics, measurements and payloads, as a table, JSON Schema or AsyncAPI 3.
+    """Print the contract: topics, measurements and payloads, as tables, JSON Schema, SQL or AsyncAPI 3.
 
     Examples:
 
@@ -138,13 +138,15 @@ def contract(
             print(document.topics_markdown())
         case "asyncapi":
             print(json.dumps(document.asyncapi(), indent=2, ensure_ascii=False))
+        case "tables":
+            print(document.sql_tables())
         case "schema":
             try:
                 print(json.dumps(document.json_schema(measurement), indent=2, ensure_ascii=False))
             except KeyError as error:
                 fail(str(error.args[0]))
         case _:
-            fail(f"the contract can be printed as docs, topics, asyncapi or schema, not {form!r}")
+            fail(f"the contract can be printed as docs, topics, asyncapi, tables or schema, not {form!r}")
 
 
 @app.command()

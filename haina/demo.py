@@ -314,7 +314,9 @@ class Demo:
             sys.stdout.write(json.dumps(account) + "\n")
         else:
             screen.print_json(data=account)
-        return 0 if not (found["lost"] or found["duplicates"]) else 1
+        if not found["clean"]:
+            screen.print(f"The store does not hold what was sent: {found}", style="red")
+        return 0 if found["clean"] else 1
 
     @staticmethod
     def _collector_status(url: str) -> dict[str, int]:

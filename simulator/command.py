@@ -1,7 +1,9 @@
 """`haina simulate` and `haina scenario`: run a scenario on a broker or into a file, check it, print its schema."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,15 +117,18 @@ def simulate(
     except OSError as error:
         fail(f"--data {data}: {error.strerror}")
 
-    async def live() -> Any:
-        run = LiveRun(town_plan, state, data, clock, window=window)
+    shown = _show_history() if sys.stderr.isatty() else contextlib.nullcontext(lambda _clock: None)
+
+    async def live(progress: Any) -> Any:
+        run = LiveRun(town_plan, state, data, clock, window=window, progress=progress)
         async with run_until_signalled(run.stop):
             if wait_for:
                 await _wait_for(wait_for)
             return await run.run(address)
 
     try:
-        summary = _event_loop_run(live())
+        with shown as progress:
+            summary = _event_loop_run(live(progress))
     except OSError as error:
         fail(f"--data {data}: {error.strerror or error}", code=1)
     from dataclasses import asdict
@@ -136,6 +141,34 @@ def simulate(
             f"{summary.wall_s:.0f} s; {summary.published:,} readings published, {summary.acknowledged:,} durable, "
             f"{summary.outstanding:,} outstanding"
         )
+
+
+@contextlib.contextmanager
+def _show_history() -> Iterator[Any]:
+    """Show how history fills in, on a terminal; then step aside."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from haina.command_line import stderr_console
+    from haina.contract import Phase
+    from simulator.clock import RunClock
+
+    columns = (TextColumn("filling in history"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=stderr_console(), transient=True)
+    task = bar.add_task("", total=1.0)
+
+    def progress(clock: RunClock) -> None:
+        if clock.phase is Phase.HISTORY:
+            end_ms = clock.live_from_ms or clock.wall_ms
+            bar.update(task, completed=(clock.now_ms - clock.start_ms) / max(end_ms - clock.start_ms, 1))
+            bar.start()
+        elif bar.live.is_started:
+            bar.stop()
+            bar.console.print("History is in; the town is live. Ctrl-C ends it.")
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
 
 
 def _simulate_to_file(

@@ -192,11 +192,19 @@ class LiveRun:
     """A run on a broker. Build it, then await `run`."""
 
     def __init__(
-        self, scenario: Scenario, state: RunState, folder: Path, clock: RunClock, *, window: int = DEFAULT_WINDOW
+        self,
+        scenario: Scenario,
+        state: RunState,
+        folder: Path,
+        clock: RunClock,
+        *,
+        window: int = DEFAULT_WINDOW,
+        progress: Callable[[RunClock], None] = lambda _clock: None,
     ) -> None:
         self._state = state
         self._folder = folder
         self._clock = clock
+        self._progress = progress
         self._truth = TruthLedger(folder / "run.truth")
         self._town = found_town(scenario, state, self._truth)
         self._sent = SentLedger(
@@ -272,6 +280,7 @@ class LiveRun:
         self._hand_over(self._slice_s.live(self._town, end_ms), slice_)
         self._slices.append(slice_)
         self._clock.reached(end_ms, wall_ms)
+        self._progress(self._clock)
         if self._window.full:
             await _first(self._window.room(), self._stop.wait())
         elif end_ms < wall_ms - 2_000 and self._clock.phase is Phase.HISTORY:

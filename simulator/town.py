@@ -133,7 +133,7 @@ class Town:
     """Everything that lives on one clock. `start_ms` is the event time at which `env.now` is 0."""
 
     def __init__(self, *, seed: int, start_ms: int, run: str, boot: int, truth: Truth) -> None:
-        self.env = simpy.Environment()
+        self.env = simpy.Environment(initial_time=0.0)  # a float from the start: 0 would be said as 0, not 0.0
         self.seed = seed
         self.start_ms = start_ms
         self.run = run

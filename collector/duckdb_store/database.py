@@ -19,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 import structlog
 
-from collector.duckdb_store.tables import StoreProblem, columns_of, prepare
+from collector.duckdb_store.tables import StoreProblem, prepare
 from haina.contract import MEASUREMENTS, measurement
 from haina.contract.point import NS_PER_MS, TAGS
+from haina.contract.table import columns_of
 from haina.query import Query
 from haina.query.sql import compile_sql
 from haina.query.wire import AnsweredSeries, Held

@@ -11,29 +11,16 @@ same rows with a readable UTC `time` in the views of schema `readable`.
 from typing import TYPE_CHECKING
 
 from haina.contract import MEASUREMENTS, Measurement
-from haina.contract.point import TAGS
+from haina.contract.table import columns_of, create_table
 
 if TYPE_CHECKING:
     import duckdb
 
 FORMAT = 1
 
-COLUMN_TYPES = {"float": "DOUBLE", "int": "BIGINT", "bool": "TINYINT", "str": "VARCHAR"}
-
 
 class StoreProblem(Exception):
     """The store cannot start; one sentence says why and what to do."""
-
-
-def columns_of(declared: Measurement) -> dict[str, str]:
-    """The column names and DuckDB types of a measurement's table, in order."""
-    return {
-        "time_ns": "BIGINT",
-        **dict.fromkeys(TAGS, "VARCHAR"),
-        "boot": "INTEGER",
-        "seq": "BIGINT",
-        **{field.name: COLUMN_TYPES[field.type] for field in declared.fields},
-    }
 
 
 def prepare(connection: "duckdb.DuckDBPyConnection", path: str) -> None:
@@ -78,9 +65,7 @@ def _prepare_measurement(connection: "duckdb.DuckDBPyConnection", declared: Meas
     if found == wanted:
         return
     if not found:
-        key = ("time_ns", *TAGS, "boot", "seq")
-        columns = ", ".join(f'"{name}" {kind}{" NOT NULL" if name in key else ""}' for name, kind in wanted.items())
-        connection.execute(f'CREATE TABLE "{declared.name}" ({columns})')
+        connection.execute(create_table(declared))
     for name, kind in wanted.items():
         if found.get(name, kind) != kind:
             raise StoreProblem(

@@ -1,4 +1,4 @@
-"""The contract in forms that others read: JSON Schema, AsyncAPI 3 and Markdown tables, all from the declarations."""
+"""The contract in forms that others read, all from the declarations: JSON Schema, AsyncAPI 3, SQL, Markdown."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ from haina.contract.message import (
     Status,
     Watermark,
 )
+from haina.contract.table import create_table
 from haina.contract.topic import CLOCK_TOPIC, PREFIX, TopicClass
 
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -203,3 +204,8 @@ def topics_markdown() -> str:
     rows.append(f"| `{CLOCK_TOPIC}` | yes | {_sentence(Clock)} |")
     rows.append(f"| `{PREFIX}/alarm/…`, `{PREFIX}/index/…` | yes | reserved for alarm rules and the index |")
     return "\n".join(rows) + "\n"
+
+
+def sql_tables() -> str:
+    """The tables that a relational store keeps the measurements in, as SQL."""
+    return "\n".join(f"{create_table(declared)};" for declared in MEASUREMENTS.values())

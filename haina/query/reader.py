@@ -13,6 +13,7 @@ Raw points come as Arrow batches (`batches`), which the audit counts without tou
 
 import contextlib
 import io
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -54,8 +55,13 @@ def open_reader(store_url: str, token: str | None = None, timeout_s: float = TIM
     if url.kind == "duckdb":
         return Reader(url, _DuckDB(), {"Authorization": f"Bearer {token}"} if token else {}, timeout_s)
     if url.kind == "influxdb":
-        return Reader(url, _InfluxDB(url.bucket), {"Authorization": f"Token {token}"} if token else {}, timeout_s)
+        return Reader(url, _InfluxDB(url.bucket), {"Authorization": _entry(token)} if token else {}, timeout_s)
     raise BadStoreURL("null: keeps nothing, so there is nothing to read")
+
+
+def _entry(token: str) -> str:
+    """A token enters as one; `user:password`, an InfluxDB 1-style account that may only read, by basic auth."""
+    return f"Basic {b64encode(token.encode()).decode()}" if ":" in token else f"Token {token}"
 
 
 class Reader:

@@ -63,7 +63,7 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
         (["demo", "--for", "ever"], "not a duration"),
         (["demo", "--listen", "8080"], "host:port"),
         (["broker", "--listen", "1883"], "host:port"),
-        (["contract", "poem"], "docs, topics, asyncapi or schema"),
+        (["contract", "poem"], "docs, topics, asyncapi, tables or schema"),
         (["contract", "schema", "--measurement", "mood"], "unknown measurement 'mood'"),
         (["--config", "missing.toml", "status"], "missing.toml: No such file"),
         (["status", "--url", "http://127.0.0.1:1"], "no collector answers"),
@@ -130,6 +130,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_the_contract_prints_as_documents() -> None:
     assert json.loads(haina("contract", "asyncapi").stdout)["asyncapi"] == "3.0.0"
     assert "| `heart_rate_bpm` |" in haina("contract").stdout
+    assert 'CREATE TABLE "wearable" ("time_ns" BIGINT NOT NULL,' in haina("contract", "tables").stdout
     assert json.loads(haina("contract", "schema", "--measurement", "wearable").stdout)["title"] == "wearable"
 
 

@@ -194,7 +194,7 @@ def test_grafana_where_people_write_their_own_statements_does_not_hold_the_token
 ) -> None:
     token = stack.secrets["HAINA_INFLUX_TOKEN"]
     holders = {name for name, service in stack.services.items() if token in service.get("environment", {}).values()}
-    assert holders == {"influxdb", "collector", "console"}
+    assert holders == {"influxdb", "collector"}
 
 
 def test_collector_and_console_use_the_bucket_that_influxdb_makes(stack: Stack) -> None:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from haina.contract import Clock, Command, Phase, Topic, decode, encode, measurement
+from haina.contract import Clock, Command, Phase, Topic, decode, encode, measurement, point_hash
+from haina.contract.point import stored_point_hash
 from haina.contract.topic import TopicClass
 from haina.ledger import read_ledger
 from haina.mqtt.codec import Publish
@@ -66,14 +68,20 @@ def test_how_simulated_time_is_sliced_changes_nothing() -> None:
     assert said(7_200) == said(0.9) == said(450)
 
 
-def test_every_recorded_message_is_one_the_contract_accepts() -> None:
+def test_every_recorded_message_is_one_the_contract_accepts_and_an_audit_would_find_again() -> None:
     kinds = set()
     for line in recorded(6).splitlines():
         entry = json.loads(line)
         topic = Topic.parse(entry["topic"])
         kinds.add(topic.topic_class)
         if topic.topic_class is TopicClass.TELEMETRY:
-            measurement(topic.name).decoder.decode(json.dumps(entry["payload"]).encode())
+            declared = measurement(topic.name)
+            payload = line[line.index(b'"payload":') + len(b'"payload":') : -1]
+            reading = declared.decoder.decode(payload)
+            kept = msgspec.structs.asdict(reading.values)
+            assert stored_point_hash(declared, reading.time, reading.boot, reading.seq, kept) == point_hash(
+                declared.name, payload
+            ), f"not in canonical form, so an audit would call it altered: {payload!r}"
     assert kinds == {TopicClass.META, TopicClass.TELEMETRY}
 
 
