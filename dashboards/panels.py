@@ -86,8 +86,9 @@ class Panel:
 
     `unit` is a key `unit.<unit>`; `per_s` turns what a window counted into a rate per that many seconds;
     `least_window_s` is how often its devices report, below which windows would be empty. `bars` draws events in a
-    window rather than a quantity over time. `most_series` bounds what is drawn (`order` says which are kept), the
-    rest being counted and said. Sizes are columns of 12 and rows of about 40 px.
+    window rather than a quantity over time. `everywhere` keeps it the whole town's, whatever area or site is chosen.
+    `most_series` bounds what is drawn (`order` says which are kept), the rest being counted and said. Sizes
+    are columns of 12 and rows of about 40 px.
     Raises ValueError with a sentence when the parts do not fit each other.
     """
 
@@ -104,6 +105,7 @@ class Panel:
     states: tuple[State, ...] = ()
     stacked: bool = False
     bars: bool = False
+    everywhere: bool = False
     low: float | None = None
     high: float | None = None
     order: Literal["asked", "highest", "lowest"] = "asked"
@@ -150,7 +152,8 @@ class Panel:
 
     def asked(self, line: Line, window_s: int | None, area: str = "", site: str = "") -> Query:
         """The line's query as asked of a store: its window, and only one area or site if one is chosen."""
-        chosen = [Filter(tag, "=", (value,)) for tag, value in (("area", area), ("site", site)) if value]
+        wanted = () if self.everywhere else (("area", area), ("site", site))
+        chosen = [Filter(tag, "=", (value,)) for tag, value in wanted if value]
         window = max(window_s, self.least_window_s) if window_s is not None and self.span is Span.WINDOWS else None
         return replace(line.query, window_s=window, where=(*line.query.where, *chosen))
 

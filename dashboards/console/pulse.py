@@ -49,6 +49,7 @@ class Pulse:
         self._collector: tuple[Health, str] = ("unknown", "")
         self._status: dict[str, Any] | None = None
         self._latest: dict[str, int] = {}
+        self._behind_s = 0.0  # the store behind the clock, when it was last described
         self._due: dict[str, float] = {}
         self._told = b""
 
@@ -164,16 +165,16 @@ class Pulse:
             self.store_heard(str(failed))
             return
         self._latest = {name: described.latest_ms for name, described in held.items()}
+        clock = self._town.clock
+        self._behind_s = (clock.time - max(self._latest.values())) / 1000 if clock and self._latest else 0.0
 
     def _store_health(self) -> tuple[Health, str]:
         health, sentence = self._store
         clock = self._town.clock
-        if health != "ok" or clock is None or not self._latest:
+        if health != "ok" or clock is None:
             return health, sentence
-        behind_s = (clock.time - max(self._latest.values())) / 1000
-        pace = max(1.0, clock.achieved)
-        if behind_s > max(STALE_TOWN_S, (STALE_WALL_S + DESCRIBE_EVERY_S) * pace):
-            return "stale", f"{behind_s:.0f}"
+        if self._behind_s > max(STALE_TOWN_S, STALE_WALL_S * max(1.0, clock.achieved)):
+            return "stale", f"{self._behind_s:.0f}"
         return health, sentence
 
 

@@ -185,7 +185,9 @@ def _target(panel: Panel, line: Line, number: int, language: Language) -> Json:
 def statement(panel: Panel, line: Line) -> str:
     """What Grafana asks for a line, with its own macros and this dashboard's variables in it."""
     window = "$__interval" if panel.span is Span.WINDOWS else None
-    asked = compile_influxql(line.query, time_range="$timeFilter", window=window, where_raw=_WHERE)
+    asked = compile_influxql(
+        line.query, time_range="$timeFilter", window=window, where_raw=() if panel.everywhere else _WHERE
+    )
     if panel.per_s is None:
         return asked
     tags = ", ".join(f'"{tag}"' for tag in line.query.group)

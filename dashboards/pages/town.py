@@ -78,6 +78,7 @@ TOWN = Page(
             decimals=1,
             span=Span.RECENT,
             recent_s=900,
+            everywhere=True,
             width=2,
             height=3,
         ),
@@ -101,6 +102,7 @@ TOWN = Page(
             unit="none",
             decimals=1,
             least_window_s=300,
+            everywhere=True,
         ),
         Panel(
             "power_by_area",

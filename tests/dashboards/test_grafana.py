@@ -72,11 +72,18 @@ def test_panels_of_a_dashboard_stand_beside_each_other_and_not_on_each_other(nam
 
 @pytest.mark.parametrize("name", list(DASHBOARDS))
 def test_every_query_heeds_the_chosen_data_source_time_area_and_site(name):
+    everywhere = {
+        render.statement(panel, line)
+        for page in PAGES.values()
+        for panel in page.panels
+        for line in panel.lines
+        if panel.everywhere
+    }
     for target in targets(DASHBOARDS[name]):
         assert target["datasource"] == {"type": "influxdb", "uid": "${ds}"}
         assert "$timeFilter" in target["query"]
-        assert '"area" =~ /^${area:regex}$/' in target["query"]
-        assert '"site" =~ /^${site:regex}$/' in target["query"]
+        narrows = '"area" =~ /^${area:regex}$/ AND "site" =~ /^${site:regex}$/' in target["query"]
+        assert narrows != (target["query"] in everywhere)
 
 
 def test_sites_are_offered_of_the_chosen_areas_only():

@@ -44,7 +44,7 @@ def test_every_query_of_a_panel_compiles_in_both_languages_with_and_without_a_ch
             query = panel.asked(line, 300, area, site)
             assert query.window_s == (max(300, panel.least_window_s) if panel.span is Span.WINDOWS else None)
             influxql = compile_influxql(query, time_range=time_range(0, 1))
-            assert ("\"area\" = 'a01'" in influxql) == bool(area)
+            assert ("\"area\" = 'a01'" in influxql) == (bool(area) and not panel.everywhere)
             assert compile_sql(query, 0, 1)
         assert "$timeFilter" in render.statement(panel, line)
 

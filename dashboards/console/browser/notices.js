@@ -23,7 +23,7 @@ function sentences() {
 }
 
 export function notices(element) {
-  const list = h("ul", { class: "notices", role: "status", "aria-live": "polite" });
+  const list = h("ul", { class: "notices", role: "status", "aria-live": "polite", hidden: true });
   element.replaceChildren(list);
   let shown = "";
   const draw = () => {

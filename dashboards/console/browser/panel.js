@@ -16,7 +16,7 @@ export function panel(element, id) {
       "h2",
       { id: `title-${id}`, title: definition.about },
       h("span", { text: definition.title }),
-      definition.kind === "time_series" ? h("span", { class: "unit", text: unitName(definition.unit) }) : null,
+      ...(definition.kind === "time_series" ? [" ", h("span", { class: "unit", text: unitName(definition.unit) })] : []),
     ),
     h("p", { id: aboutId, class: "unseen", text: definition.about }),
     body,
