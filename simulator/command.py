@@ -275,3 +275,16 @@ def scenario_schema() -> None:
     from simulator.scenario import json_schema
 
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@scenario_app.command("parameters")
+def scenario_parameters() -> None:
+    """Print every parameter of the models as Markdown: default, unit, what it is, and its source or *assumed*.
+
+    Example:
+
+      haina scenario parameters
+    """
+    from simulator.scenario import parameters_markdown
+
+    print(parameters_markdown(), end="")

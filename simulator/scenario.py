@@ -187,6 +187,25 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
+def parameters_markdown() -> str:
+    """Every parameter of every model as Markdown tables: default, unit, what it is, and where it comes from."""
+    parts = []
+    for key, model in ModelParameters.model_fields.items():
+        declared: type[BaseModel] = model.annotation  # type: ignore[assignment]
+        rows = [f"### `{key}`\n", "| parameter | default | unit | what it is | source |", "|---|---|---|---|---|"]
+        for name, field in declared.model_fields.items():
+            extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
+            unit = "" if extra["unit"] == "1" else extra["unit"]
+            cells = (f"`{name}`", _default(field.default), unit, field.description or "", extra["source"])
+            rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _default(value: Any) -> str:
+    return ", ".join(f"{item:g}" for item in value) if isinstance(value, tuple) else f"{value:g}"
+
+
 def _compose(text: str, file: str) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)
