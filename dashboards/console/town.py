@@ -14,7 +14,6 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from haina import zone
 from haina.contract import CLOCK_TOPIC, Clock, Command, Meta, Reply, Status, Topic, TopicClass, decode, encode
 from haina.contract.topic import GATEWAY, PREFIX, BadTopic
 from haina.mqtt.codec import Publish
@@ -170,14 +169,11 @@ class TownWatch:
 
     async def _subscribe(self, connection: Connection) -> None:
         self._connection, self._reason = connection, ""  # first, for what is retained waits to be acknowledged
-        # The embedded broker hands out only so many retained messages for each filter: 200 at QoS 0, fewer at QoS 1.
-        # So every area of the map is asked for by itself, and the rest together.
-        for area in ("+", *(area.id for area in zone.areas())):
-            told = [
-                f"{PREFIX}/{TopicClass.META}/{area}/+/{GATEWAY}/info",
-                f"{PREFIX}/{TopicClass.STATUS}/{area}/+/{GATEWAY}/connection",
-            ]
-            await connection.subscribe(told, qos=0)
+        told = [
+            f"{PREFIX}/{TopicClass.META}/+/+/{GATEWAY}/info",
+            f"{PREFIX}/{TopicClass.STATUS}/+/+/{GATEWAY}/connection",
+        ]
+        await connection.subscribe(told, qos=0)  # the embedded broker holds retained messages back at QoS 1
         await connection.subscribe([CLOCK_TOPIC, TopicClass.REPLY.filter], qos=1)
 
     def connected(self, session_present: bool) -> None:

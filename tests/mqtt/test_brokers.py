@@ -72,6 +72,27 @@ def test_a_retained_message_waits_for_whoever_subscribes_later(broker: RunningBr
     run(scenario())
 
 
+def test_the_retained_state_of_a_whole_town_comes_with_one_subscription_at_qos_0(
+    broker: RunningBroker, run: Run, name: str
+) -> None:
+    async def scenario() -> None:
+        publisher, sent = await open_inbox(broker.address, ConnectOptions(f"{name}-publisher"))
+        town = [(f"{name}/site-{number}/info".encode(), b"here") for number in range(5_000)]
+        for first in range(0, len(town), 500):
+            publisher.publish(town[first : first + 500], retain=True)
+            await sent.until(lambda inbox, count=first + 500: len(inbox.acknowledged_ids) >= count)
+
+        later, inbox = await open_inbox(broker.address, ConnectOptions(f"{name}-later"))
+        await later.subscribe([f"{name}/+/info"], qos=0)
+        await inbox.until(lambda inbox: len(inbox.messages) >= len(town))
+
+        assert sorted(message.topic for message in inbox.messages) == sorted(topic for topic, _ in town)
+        await publisher.close()
+        await later.close()
+
+    run(scenario())
+
+
 def test_the_broker_publishes_the_will_of_a_client_that_vanishes_and_not_of_one_that_says_goodbye(
     broker: RunningBroker, run: Run, name: str
 ) -> None:
