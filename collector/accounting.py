@@ -35,6 +35,9 @@ MAX_EARLY: Final = 1_024
 MAX_GAPS: Final = 64
 """Given-up holes that are remembered for one device and boot. Assumed: a link worse than that is not worth more."""
 
+MAX_SITE_DEVICES: Final = 1_000
+"""Devices of one site, which all stand in one watermark. Assumed: a site has ten to twenty."""
+
 DeviceKey = tuple[str, str, str]
 """Area, site, device."""
 
@@ -272,7 +275,7 @@ class Site:
 
 
 class TooManyDevices(Exception):
-    """The limit on devices is reached; one sentence."""
+    """A limit on devices is reached; one sentence."""
 
 
 class Notes:
@@ -307,6 +310,9 @@ class Accounting:
         if device is None:
             if len(self.devices) >= self.max_devices:
                 raise TooManyDevices(f"too many devices: {self.max_devices:,} are known already (--max-devices)")
+            site = self.sites.get(key[:2])
+            if site is not None and len(site.devices) >= MAX_SITE_DEVICES:
+                raise TooManyDevices(f"too many devices: site {key[1]} has {MAX_SITE_DEVICES:,} already")
             device = self._introduce(key)
         return device
 

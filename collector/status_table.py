@@ -1,5 +1,6 @@
 """A collector's status as tables for a terminal."""
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.text import Text
 
 def print_status(status: dict[str, Any], console: Console | None = None) -> None:
     """Print what `/status` answered."""
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else 140)
     broker, journal, gateways = status["broker"], status["journal"], status["gateways"]
     for problem in status["problems"]:
         console.print(Text(f"✗ {problem}", style="bold red"))
@@ -33,10 +34,11 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
         line.add_row("commit p50, p99", f"{journal['commit_ms_p50']:.1f} ms, {journal['commit_ms_p99']:.1f} ms")
     console.print(line)
 
-    counters = Table(title="Readings", title_justify="left")
-    for name in status["counters"]:
-        counters.add_column(name.replace("_", " "), justify="right")
-    counters.add_row(*(f"{number:,}" for number in status["counters"].values()))
+    counters = Table(title="Readings", title_justify="left", show_header=False)
+    counters.add_column()
+    counters.add_column(justify="right")
+    for name, number in status["counters"].items():
+        counters.add_row(name.replace("_", " "), f"{number:,}")
     console.print(counters)
     if status["rejected"]:
         console.print("rejected: " + ", ".join(f"{number:,} {kind}" for kind, number in status["rejected"].items()))

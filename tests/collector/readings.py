@@ -11,6 +11,7 @@ from haina.mqtt import Publish
 
 NOW_S = 1_790_035_200.0  # 2026-09-22T00:00Z, the wall clock of tests without a broker
 NOW_MS = int(NOW_S * 1000)
+AN_HOUR_AGO_MS = int(time.time() * 1000) - 3_600_000
 
 
 def topic(device: str = "wearable-1", *, area: str = "caoyang", site: str = "home-1", name: str = "wearable") -> bytes:
@@ -24,8 +25,8 @@ def payload(seq: int, *, boot: int = 1, time_ms: int | None = None, **values: An
 
 
 def live_payload(seq: int, *, boot: int = 1) -> bytes:
-    """The same, an hour ago on the real clock."""
-    return payload(seq, boot=boot, time_ms=int(time.time() * 1000) - 3_600_000 + seq)
+    """The same, an hour ago on the real clock; said again, it is the same to the byte."""
+    return payload(seq, boot=boot, time_ms=AN_HOUR_AGO_MS + seq)
 
 
 def publish(seq: int, device: str = "wearable-1", *, boot: int = 1, packet_id: int = 1, **values: Any) -> Publish:

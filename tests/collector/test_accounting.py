@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector import accounting as accounting_module
 from collector.accounting import MAX_EARLY, MAX_GAPS, Accounting, Device, Notes, TooManyDevices
 from haina.contract import Watermark, decode
 from tests.collector.readings import build_points
@@ -177,6 +178,16 @@ def test_more_devices_than_the_limit_are_refused_and_known_ones_are_not() -> Non
     with pytest.raises(TooManyDevices, match="too many devices: 2 are known already"):
         accounting.device(("caoyang", "home-1", "c"))
     assert accounting.device(("caoyang", "home-1", "a")).name == "a"
+
+
+def test_a_site_has_a_limit_of_its_own_so_that_its_watermark_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounting_module, "MAX_SITE_DEVICES", 2)
+    accounting = Accounting()
+    for name in ("a", "b"):
+        accounting.device(("caoyang", "home-1", name))
+    with pytest.raises(TooManyDevices, match="site home-1 has 2 already"):
+        accounting.device(("caoyang", "home-1", "c"))
+    accounting.device(("caoyang", "home-2", "c"))
 
 
 def test_replaying_points_and_notes_gives_the_state_that_taking_them_gave() -> None:

@@ -1,0 +1,376 @@
+"""`haina collect` as a process, on a real broker, with a real store, stopped well and badly."""
+
+import asyncio
+import json
+import re
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from haina.contract import Clock, Phase, Status, Watermark, decode, encode
+from haina.query.reader import open_reader
+from tests.brokers import RunningBroker, mosquitto_broker
+from tests.collector.readings import live_payload, topic
+from tests.collector.running import (
+    Gateway,
+    assert_accounts_close,
+    haina_collect,
+    run_collector_command,
+    send,
+)
+from tests.haina_store import haina_store
+
+WATERMARK = b"haina/v1/watermark/caoyang/home-1/gateway/durable"
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RunningBroker]:
+    """Shared: each test has a client id of its own, and retained messages of earlier tests do no harm."""
+    with mosquitto_broker() as running:
+        yield running
+
+
+def stored(url: str) -> Counter[tuple[str, int]]:
+    """How many times each (device, seq) is in the store."""
+    with open_reader(url) as reader:
+        return Counter((point.device, point.seq) for point in reader.points("wearable", 0, 9_000_000_000_000))
+
+
+def readings(first: int, last: int, *devices: str, boot: int = 1) -> list[tuple[bytes, bytes]]:
+    return [(topic(device), live_payload(seq, boot=boot)) for seq in range(first, last + 1) for device in devices]
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_stored_twice_whenever_the_collector_is_killed(tmp_path: Path) -> None:
+    devices = [f"device-{number}" for number in range(10)]
+    per_device, kills = 2_000, 6
+    with mosquitto_broker() as broker, haina_store(tmp_path / "store") as store:
+        with haina_collect(broker, tmp_path / "data", "--store", store.url) as collector:
+            collector.until_connected()
+            sender = threading.Thread(target=send, args=(broker, readings(1, per_device, *devices)))
+            sender.start()
+            seen = 0
+            for kill in range(kills):
+                floor = len(devices) * per_device * kill // (kills + 2)
+                collector.until(lambda found, floor=floor: found["counters"]["journaled"] >= floor)
+                before = collector.status()["counters"]["journaled"]
+                assert before >= seen, "what was durable before is durable after"
+                seen = before
+                collector.kill()
+                collector.start()
+            sender.join()
+            total = len(devices) * per_device
+            found = collector.until(
+                lambda found: found["counters"]["journaled"] == total and not found["stores"][0]["pending"]
+            )
+            assert_accounts_close(found)
+            assert found["counters"]["rejected"] == found["counters"]["missing"] == 0
+        expected = {(device, seq): 1 for device in devices for seq in range(1, per_device + 1)}
+        assert stored(store.url) == expected
+
+
+def test_a_collector_that_is_asked_to_stop_has_shipped_and_acknowledged_what_it_had(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    options = ("--client-id", "stops-well")
+    with haina_store(tmp_path / "store") as store:
+        with haina_collect(broker, tmp_path / "data", "--store", store.url, *options) as collector:
+            collector.until_connected()
+            send(broker, readings(1, 500, "stopping"))
+            collector.until(lambda found: found["counters"]["received"] >= 500)
+            code, printed, logged = collector.stop()
+        assert (code, printed) == (0, "")
+        assert "Traceback" not in logged
+        assert stored(store.url) == {("stopping", seq): 1 for seq in range(1, 501)}
+        with haina_collect(broker, tmp_path / "data", "--store", store.url, *options) as collector:
+            collector.until_connected()
+            send(broker, readings(501, 501, "stopping"))
+            found = collector.until(lambda found: found["counters"]["journaled"] == 501)
+            assert found["counters"]["duplicates"] == 0, "everything had been acknowledged"
+
+
+def test_a_site_is_told_promptly_and_retained_up_to_which_reading_each_device_is_durable(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    async def check() -> None:
+        gateway = Gateway()
+        await gateway.open(broker, "hears", WATERMARK.decode())
+
+        async def told(expected: Watermark) -> None:
+            await gateway.until(lambda: gateway.heard and decode(Watermark, gateway.heard[-1].payload) == expected)
+
+        await gateway.send(readings(1, 40, "a", "b", boot=5))
+        await told(Watermark(5, {"a": 40, "b": 40}))
+        await gateway.send(readings(42, 44, "a", boot=5))  # 41 is missing
+        await gateway.send(readings(41, 41, "b", boot=5))
+        await told(Watermark(5, {"a": 40, "b": 41}))
+        await gateway.send(readings(41, 41, "a", boot=5))
+        await told(Watermark(5, {"a": 44, "b": 41}))
+        before = len(gateway.heard)
+        await gateway.send(readings(44, 44, "a", boot=5))  # a gateway that says it again has not heard
+        await gateway.until(lambda: len(gateway.heard) > before)
+        await told(Watermark(5, {"a": 44, "b": 41}))
+        await gateway.send(readings(1, 1, "a", boot=6))
+        await told(Watermark(6, {"a": 1}))
+        late = Gateway()
+        await late.open(broker, "hears-late", WATERMARK.decode())
+        await late.until(lambda: late.heard)
+        assert late.heard[0].retain
+        assert decode(Watermark, late.heard[0].payload) == Watermark(6, {"a": 1})
+        await late.close()
+        await gateway.close()
+
+    with haina_collect(broker, tmp_path / "data", "--store", "null:", "--client-id", "tells") as collector:
+        collector.until_connected()
+        asyncio.run(check())
+
+
+def test_watermarks_are_told_again_to_a_broker_that_has_forgotten_everything(tmp_path: Path) -> None:
+    with mosquitto_broker() as forgetful, haina_collect(forgetful, tmp_path / "data", "--store", "null:") as collector:
+        collector.until_connected()
+        send(forgetful, readings(1, 9, "a"))
+        collector.until(lambda found: found["counters"]["journaled"] == 9)
+        forgetful.kill()
+        for saved in forgetful.folder.glob("*.db"):
+            saved.unlink()
+        collector.until(lambda found: not found["broker"]["connected"])
+        code, body = collector.get("/healthz")
+        assert (code, body.startswith("broker down")) == (503, True)
+        forgetful.restart()
+
+        async def check() -> None:
+            gateway = Gateway()
+            await gateway.open(forgetful, "returns", WATERMARK.decode())
+            await gateway.until(lambda: gateway.heard)
+            assert decode(Watermark, gateway.heard[0].payload) == Watermark(1, {"a": 9})
+            await gateway.close()
+
+        collector.until_connected()
+        asyncio.run(check())
+        assert collector.get("/healthz") == (200, "ok")
+
+
+def test_a_full_disk_stops_acknowledgements_and_nothing_else_and_ends_by_itself(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    with haina_collect(broker, tmp_path / "data", "--store", "null:", "--client-id", "full-disk") as collector:
+        collector.until_connected()
+        send(broker, readings(1, 100, "disk"))
+        collector.until(lambda found: found["counters"]["journaled"] == 100)
+        collector.limit_file_size(1)
+        send(broker, readings(101, 5_000, "disk"))
+        found = collector.until(lambda found: found["journal"]["disk"])
+        assert found["broker"]["paused_for"] == ["disk"]
+        assert collector.get("/healthz")[0] == 503
+        time.sleep(1.5)  # longer than it waits before it tries again
+        assert collector.status()["counters"]["journaled"] == 100
+        assert_accounts_close(collector.status())
+        collector.limit_file_size(None)
+        found = collector.until(lambda found: found["counters"]["journaled"] == 5_000)
+        assert_accounts_close(found)
+        assert (found["journal"]["disk"], found["broker"]["paused_for"]) == (None, [])
+        _, _, logged = collector.stop()
+        assert logged.count("the journal cannot be written") == 1
+        assert logged.count("the journal can be written again") == 1
+
+
+def test_a_store_that_is_down_delays_no_acknowledgement_and_gets_everything_when_it_is_back(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    async def check() -> None:
+        gateway = Gateway()
+        await gateway.open(broker, "waits", "haina/v1/watermark/caoyang/home-1/gateway/durable")
+        await gateway.send(readings(1, 3_000, "patient", boot=77))
+        await gateway.until(
+            lambda: gateway.heard and decode(Watermark, gateway.heard[-1].payload) == Watermark(77, {"patient": 3_000})
+        )
+        await gateway.close()
+
+    with haina_store(tmp_path / "store") as store:
+        options = ("--store", store.url, "--client-id", "store-down")
+        with haina_collect(broker, tmp_path / "data", *options) as collector:
+            collector.until_connected()
+            store.kill()
+            asyncio.run(check())
+            found = collector.until(lambda found: found["stores"][0]["down"])
+            assert_accounts_close(found)
+            assert found["stores"][0]["pending"] == found["counters"]["journaled"] == 3_000
+            assert collector.get("/healthz") == (200, "ok"), "the readings are safe"
+            collector.kill()
+            collector.start()
+            store.restart()
+            found = collector.until(lambda found: found["stores"][0]["stored"] == 3_000)
+            assert_accounts_close(found)
+            assert stored(store.url) == {("patient", seq): 1 for seq in range(1, 3_001)}
+            _, _, logged = collector.stop()
+            assert logged.count("the store is down") <= 1
+            assert logged.count("the store is back") <= 1
+
+
+def test_a_full_journal_stops_reading_and_goes_on_by_itself_and_loses_nothing(tmp_path: Path) -> None:
+    per_device, devices = 6_000, ("a", "b", "c", "d", "e")
+    with mosquitto_broker() as broker, haina_store(tmp_path / "store") as store:
+        options = ("--store", store.url, "--journal-limit-mib", "1")
+        with haina_collect(broker, tmp_path / "data", *options) as collector:
+            collector.until_connected()
+            store.kill()
+            send(broker, readings(1, per_device, *devices))
+            found = collector.until(lambda found: found["journal"]["full"])
+            assert found["broker"]["paused_for"] == ["journal"]
+            assert collector.get("/healthz") == (503, "journal full")
+            time.sleep(0.5)
+            found = collector.status()
+            assert found["counters"]["journaled"] < per_device * len(devices)
+            assert found["journal"]["bytes"] < 2 * found["journal"]["limit_bytes"]
+            store.restart()
+            total = per_device * len(devices)
+            found = collector.until(lambda found: found["stores"][0]["stored"] == total)
+            assert_accounts_close(found)
+            assert found["counters"]["missing"] == 0
+            collector.until(lambda found: not found["problems"])
+            _, _, logged = collector.stop()
+            assert logged.count("the journal is full") == logged.count("the journal has room again") >= 1
+        assert stored(store.url) == {(device, seq): 1 for device in devices for seq in range(1, per_device + 1)}
+
+
+def test_two_stores_have_accounts_of_their_own_and_one_added_later_begins_there(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    with haina_store(tmp_path / "store") as store:
+        options = ("--store", "null:", "--client-id", "two-stores")
+        with haina_collect(broker, tmp_path / "data", *options) as collector:
+            collector.until_connected()
+            send(broker, readings(1, 10, "early"))
+            collector.until(lambda found: found["stores"][0]["stored"] == 10)
+            collector.stop()
+        with haina_collect(broker, tmp_path / "data", *options, "--store", store.url) as collector:
+            collector.until_connected()
+            send(broker, readings(11, 15, "early"))
+            found = collector.until(lambda found: not any(each["pending"] for each in found["stores"]))
+            found = collector.until(lambda found: found["counters"]["journaled"] == 15)
+            found = collector.until(lambda found: found["stores"][1]["stored"])
+            assert_accounts_close(found)
+            assert [each["name"] for each in found["stores"]] == ["null", "duckdb"]
+            assert found["stores"][1]["since"] in {0, 10}, "what the journal still had, or from now on"
+
+
+def test_hostile_messages_lose_nothing_else_and_the_accounts_close(tmp_path: Path, broker: RunningBroker) -> None:
+    hostile = [
+        (topic("h"), b"\xff"),
+        (topic("h"), live_payload(1).replace(b"80.5", b"NaN")),
+        (topic("h"), live_payload(1).replace(b"80.5", b"1e999")),
+        (topic("h"), b"[" * 15_000),
+        (topic("h"), b"x" * 200_000),
+        (topic("h", name="moon_phase"), live_payload(1)),
+        (b"haina/v1/telemetry/a/b/c/\xe6\xb0\xb4", live_payload(1)),
+    ]
+    mixed = [pair for seq in range(1, 51) for pair in (*hostile, (topic("good"), live_payload(seq)))]
+    with haina_collect(broker, tmp_path / "data", "--store", "null:", "--client-id", "hostile") as collector:
+        collector.until_connected()
+        send(broker, mixed)
+        found = collector.until(lambda found: found["counters"]["received"] >= len(mixed))
+        found = collector.until(lambda found: not found["counters"]["in_memory"])
+        assert_accounts_close(found)
+        assert found["counters"]["journaled"] == 50
+        assert found["counters"]["rejected"] == 50 * len(hostile) == found["journal"]["dead_letters"]
+        assert found["rejected"] == {"oversize": 50, "payload": 200, "topic": 100}
+        [row] = collector.status("/status?devices=1")["device_table"]
+        assert (row["device"], row["received"], row["missing"], row["contiguous"]) == ("good", 50, 0, 50)
+
+
+def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: RunningBroker) -> None:
+    with haina_collect(broker, tmp_path / "data", "--store", "null:", "--client-id", "asked") as collector:
+        collector.until_connected()
+        assert re.fullmatch(
+            rf"haina collect: {broker.url} -> .*data -> null:; http://127\.0\.0\.1:\d+/status\n", collector.first_line
+        )
+        now_ms = int(time.time() * 1000)
+        send(
+            broker,
+            [
+                *readings(1, 3, "a"),
+                (b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(True, 1))),
+                (b"haina/v1/status/caoyang/home-2/gateway/connection", encode(Status(False, 1))),
+                (b"haina/v1/telemetry/caoyang/home-3/a/wearable", live_payload(1)),
+                (b"haina/v1/clock", encode(Clock("the-run", now_ms, 1.0, Phase.LIVE))),
+            ],
+        )
+        collector.until(lambda found: found["clock"] and found["counters"]["journaled"] == 4)
+        found = collector.status()
+        assert found["gateways"] == {"online": 1, "offline": 1, "unknown": 1}
+        assert (found["clock"]["run"], found["clock"]["phase"]) == ("the-run", "live")
+
+        told = run_collector_command("status", "--url", collector.url, "--devices")
+        printed, complaint = told.communicate(timeout=60)
+        assert (told.returncode, complaint) == (0, "")
+        for words in ("connected", "run the-run", "1 online, 1 offline, 1 unknown", "journaled", "null", "home-3"):
+            assert words in printed
+
+        as_json = run_collector_command("status", "--url", collector.url, "--json")
+        assert json.loads(as_json.communicate(timeout=60)[0])["counters"]["received"] == 4
+
+        code, metrics = collector.get("/metrics")
+        assert code == 200
+        assert "haina_collector_journaled_total 4.0" in metrics
+        assert 'haina_collector_store_pending{store="null"} ' in metrics
+        assert 'haina_collector_gateways{state="unknown"} 1.0' in metrics
+
+
+def test_status_says_when_something_is_wrong_and_when_nobody_answers(tmp_path: Path) -> None:
+    with mosquitto_broker() as broker, haina_collect(broker, tmp_path / "data", "--store", "null:") as collector:
+        collector.until_connected()
+        broker.kill()
+        collector.until(lambda found: not found["broker"]["connected"])
+        told = run_collector_command("status", "--url", collector.url)
+        printed, _ = told.communicate(timeout=60)
+        assert told.returncode == 1
+        assert "✗ broker down" in printed
+        url = collector.url
+        collector.kill()
+        told = run_collector_command("status", "--url", url)
+        _, complaint = told.communicate(timeout=60)
+        assert told.returncode == 2
+        assert "no collector answers" in complaint
+        assert "Traceback" not in complaint
+        collector.start()
+
+
+def test_whoever_cannot_begin_says_why_in_one_sentence(tmp_path: Path, broker: RunningBroker) -> None:
+    (tmp_path / "file").write_text("")
+    with socket.socket() as taken, haina_collect(broker, tmp_path / "data", "--store", "null:") as first:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for options, sentence in (
+            (("--data", str(first.folder)), r"another collector \(process \d+\) is using the data folder"),
+            (("--data", str(tmp_path / "file" / "data")), r"the data folder .* cannot be written: Not a directory"),
+            (("--http", f"127.0.0.1:{port}"), rf"port {port} of 127\.0\.0\.1 is in use; choose another with --http"),
+            (("--http", "8791"), r"--http '8791' is not host:port"),
+            (("--store", "postgres://here"), r"a store URL is .*; got 'postgres://here'"),
+            (("--broker", "http://here"), r"--broker: a broker's URL must begin with mqtt://"),
+            (("--area", "Caoyang"), r"'Caoyang' must be lower-case"),
+            (("--past", "long"), r"--past 'long' is not a duration"),
+        ):
+            arguments = ["--broker", broker.url, "--store", "null:", "--http", "127.0.0.1:0"]
+            arguments += ["--data", str(tmp_path / "other"), *options]
+            refused = run_collector_command("collect", *arguments)
+            printed, complaint = refused.communicate(timeout=60)
+            assert (refused.returncode, printed) == (2, ""), complaint
+            assert re.fullmatch(rf"haina: {sentence}.*\n", complaint), complaint
+
+
+def test_a_collector_of_one_area_takes_that_area_only(tmp_path: Path, broker: RunningBroker) -> None:
+    with haina_collect(
+        broker, tmp_path / "data", "--store", "null:", "--client-id", "partition", "--area", "ganquan"
+    ) as collector:
+        collector.until_connected()
+        elsewhere = [(topic("p"), live_payload(seq)) for seq in range(1, 11)]
+        here = [(topic("p", area="ganquan"), live_payload(seq)) for seq in range(1, 6)]
+        send(broker, [*elsewhere, *here])
+        found = collector.until(lambda found: found["counters"]["received"] >= 5)
+        assert found["counters"]["received"] == 5
+        assert [row["area"] for row in collector.status("/status?devices=1")["device_table"]] == ["ganquan"]
