@@ -8,7 +8,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,10 @@ def stored(url: str) -> Counter[tuple[str, int]]:
         return Counter((point.device, point.seq) for point in reader.points("wearable", 0, 9_000_000_000_000))
 
 
+def has_journaled(floor: int, found: dict[str, Any]) -> bool:
+    return bool(found["counters"]["journaled"] >= floor)
+
+
 def readings(first: int, last: int, *devices: str, boot: int = 1) -> list[tuple[bytes, bytes]]:
     return [(topic(device), live_payload(seq, boot=boot)) for seq in range(first, last + 1) for device in devices]
 
@@ -56,7 +62,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_stored_twice_whenever_the_coll
             seen = 0
             for kill in range(kills):
                 floor = len(devices) * per_device * kill // (kills + 2)
-                collector.until(lambda found, floor=floor: found["counters"]["journaled"] >= floor)
+                collector.until(partial(has_journaled, floor))
                 before = collector.status()["counters"]["journaled"]
                 assert before >= seen, "what was durable before is durable after"
                 seen = before
