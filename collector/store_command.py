@@ -36,8 +36,8 @@ def store(
 
       haina store --data data/store --listen 127.0.0.1:8790
     """
-    from collector.duckdb_store.service import Limits, serve  # noqa: PLC0415  --help stays quick
-    from collector.duckdb_store.tables import StoreProblem  # noqa: PLC0415
+    from collector.duckdb_store.service import Limits, serve
+    from collector.duckdb_store.tables import StoreProblem
 
     try:
         serve(
@@ -69,9 +69,9 @@ def audit(
 
       haina audit --sent data/demo/run.sent --store duckdb+http://127.0.0.1:8790
     """
-    from collector.audit import audit as compare  # noqa: PLC0415  --help stays quick
-    from haina.ledger import BadLedger  # noqa: PLC0415
-    from haina.query.reader import StoreError, open_reader  # noqa: PLC0415
+    from collector.audit import audit as compare
+    from haina.ledger import BadLedger
+    from haina.query.reader import StoreError, open_reader
 
     try:
         with open_reader(store) as reader:
@@ -81,7 +81,7 @@ def audit(
     except OSError as problem:
         fail(f"{problem.filename}: {problem.strerror}")
     if as_json:
-        print(json.dumps({"clean": report.clean, **asdict(report)}))  # noqa: T201  the answer itself
+        print(json.dumps({"clean": report.clean, **asdict(report)}))
     else:
         _show(report)
     if not report.clean:
@@ -89,8 +89,8 @@ def audit(
 
 
 def _show(report: "AuditReport") -> None:
-    from rich.console import Console  # noqa: PLC0415  rich is slow to import
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     if report.worst:
         numbers = ("sent", "stored", "lost", "extra", "duplicates")
@@ -109,7 +109,7 @@ def _show(report: "AuditReport") -> None:
         if not console.is_terminal:
             console.width = 140  # a file has no width: whole names matter more there
         console.print(table)
-    print(  # noqa: T201  the answer itself
+    print(
         f"{report.sent} readings sent by {report.devices} devices in {report.minutes} device-minutes; "
         f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
         f"{report.altered} altered minutes."

@@ -178,9 +178,9 @@ def _simulate_to_file(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from haina.command_line import stderr_console
-    from simulator.run import RunState, read_commands, record, run_name
+    from simulator.run import RunState, read_commands, record
 
-    state = RunState(run_name(town_plan.name, seed, start_ms), 1, town_plan.name, seed, start_ms, start_ms)
+    state = RunState.new(town_plan.name, seed, start_ms)
     end_ms = start_ms + round(wanted_s * 1000)
     try:
         replay = read_commands(commands) if commands else []

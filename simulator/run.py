@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
+import xxhash
 
 from haina.contract import Clock, Command, Phase, Reply, Topic, TopicClass, encode, point_hash
 from haina.ledger import SentDevice, SentLedger
@@ -40,6 +41,8 @@ DEFAULT_WINDOW = 20_000
 
 LATE_READING_MS = 5_000
 """A reading may be handed over this long after its event time (`Device.send(at_s=…)`), so the clock stays behind."""
+
+BOOTS = 1_024  # how often a run can be started in its folder
 
 SLICE_READINGS = 2_000  # what a slice of simulated time should hold: some 20 ms of work
 SLICE_MIN_S, SLICE_MAX_S = 0.05, 900.0
@@ -66,6 +69,17 @@ class RunState:
     reached_ms: int
 
     @classmethod
+    def new(cls, scenario: str, seed: int, start_ms: int) -> "RunState":
+        """A run's first boot.
+
+        Boots of different runs differ, so that a collector that outlives a run's folder never takes the next run's
+        readings for the last one's: 20 bits of the run's name, and 10 bits to count its starts.
+        """
+        run = run_name(scenario, seed, start_ms)
+        boot = (xxhash.xxh3_64_intdigest(run.encode()) % (1 << 20)) * BOOTS + 1
+        return cls(run, boot, scenario, seed, start_ms, start_ms)
+
+    @classmethod
     def load(cls, folder: Path) -> "RunState | None":
         try:
             return cls(**json.loads((folder / "run.json").read_text()))
@@ -82,18 +96,20 @@ class RunState:
 
 
 def begin(folder: Path, scenario: str, seed: int, start_ms: int) -> RunState:
-    """The state to run with: a first boot at `start_ms`, or the next boot of the run that the folder holds.
+    """The state to run with: a new run's first boot at `start_ms`, or the next boot of the run that the folder holds.
 
     A run that goes on starts where it stopped, or at `start_ms` if that is later. Raises RunFolderTaken.
     """
     before = RunState.load(folder)
     if before is None:
-        return RunState(run_name(scenario, seed, start_ms), 1, scenario, seed, start_ms, start_ms)
+        return RunState.new(scenario, seed, start_ms)
     if (before.scenario, before.seed) != (scenario, seed):
         raise RunFolderTaken(
             f"{folder} holds a run of scenario {before.scenario!r} with seed {before.seed}, "
             f"not {scenario!r} with seed {seed}; choose another --data folder, or delete it"
         )
+    if (before.boot + 1) % BOOTS == 0:
+        raise RunFolderTaken(f"{folder} holds a run that was started {BOOTS - 1} times; choose another --data folder")
     start_ms = max(start_ms, before.reached_ms)
     return replace(before, boot=before.boot + 1, start_ms=start_ms, reached_ms=start_ms)
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from haina.mqtt.codec import Publish
 from haina.mqtt.connection import Connection, ConnectOptions
 from simulator.clock import RunClock
 from simulator.population import build_town
-from simulator.run import LiveRun, RunFolderTaken, RunState, begin, read_commands, record, run_name
+from simulator.run import LiveRun, RunFolderTaken, RunState, begin, read_commands, record
 from simulator.scenario import Scenario, parse
 from simulator.town import Town
 from simulator.truth import NoTruth
@@ -37,7 +38,7 @@ def build_scenario() -> Scenario:
 
 
 def build_state(seed: int = 7) -> RunState:
-    return RunState(run_name("two-places", seed, START), 1, "two-places", seed, START, START)
+    return RunState.new("two-places", seed, START)
 
 
 def recorded(hours: float, seed: int = 7, commands: list[tuple[int, Topic, Command]] | None = None) -> bytes:
@@ -113,15 +114,26 @@ def test_the_command_line_writes_the_same_file_in_any_zone_and_process(tmp_path:
 
 def test_a_run_goes_on_in_its_folder_with_the_next_boot_and_another_scenario_may_not(tmp_path: Path) -> None:
     first = begin(tmp_path, "laptop", 1, START)
-    assert (first.boot, first.start_ms) == (1, START)
-    RunState(first.run, 1, "laptop", 1, START, START + 5 * HOUR).save(tmp_path)
+    assert first.start_ms == START
+    replace(first, reached_ms=START + 5 * HOUR).save(tmp_path)
     again = begin(tmp_path, "laptop", 1, START + HOUR)
-    assert (again.run, again.boot, again.start_ms) == (first.run, 2, START + 5 * HOUR)
+    assert (again.run, again.boot, again.start_ms) == (first.run, first.boot + 1, START + 5 * HOUR)
     with pytest.raises(RunFolderTaken, match="holds a run of scenario 'laptop' with seed 1"):
         begin(tmp_path, "pilot-zone", 1, START)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RunFolderTaken, match="cannot be read"):
         begin(tmp_path, "laptop", 1, START)
+
+
+def test_another_run_has_other_boots_so_no_collector_takes_it_for_the_last_one(tmp_path: Path) -> None:
+    runs = [RunState.new("laptop", seed, START + minute * 60_000) for seed in range(4) for minute in range(25)]
+    assert len({run.boot for run in runs}) == len(runs)
+    assert RunState.new("laptop", 1, START) == RunState.new("laptop", 1, START)
+    replace(runs[0], boot=runs[0].boot + 1_021).save(tmp_path)
+    last = begin(tmp_path, "laptop", 0, START)
+    last.save(tmp_path)
+    with pytest.raises(RunFolderTaken, match="choose another --data folder"):
+        begin(tmp_path, "laptop", 0, START)
 
 
 class Listener:
