@@ -28,7 +28,7 @@ def main() -> int:
     print(json.dumps(account))
     print(
         f"A day of laptop, {published:,} readings, was charted {account['backfill_s']:.1f} s after the start; "
-        f"all parts with their start and the audit took {cpu_s:.1f} s of CPU, {1e6 * cpu_s / published:.0f} µs a reading; "
+        f"all parts, their start and the audit took {cpu_s:.1f} s of CPU, {1e6 * cpu_s / published:.0f} µs a reading; "
         f"lost {account['lost']}, doubled {account['duplicates']}; {account['peak_rss_mib']:.0f} MiB at the peak."
     )
     return demo.returncode
