@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -124,7 +125,8 @@ class Gateway:
 
     @property
     def is_connected(self) -> bool:
-        return self._introduced.is_set()
+        """Whether it may speak. A connection that was just reset is closed before `disconnected` tells so."""
+        return self._introduced.is_set() and self._connection is not None and self._connection.is_open
 
     # What the run asks of it
 
@@ -142,9 +144,8 @@ class Gateway:
         count = min(connection.room, len(self._unsent))
         if count <= 0:
             return
-        held = [self._unsent.popleft() for _ in range(count)]
-        connection.publish([reading.message for reading in held])
-        self._sent.extend(held)
+        connection.publish([reading.message for reading in islice(self._unsent, count)])
+        self._sent.extend(self._unsent.popleft() for _ in range(count))
         again = min(count, self._sent_before)
         self._sent_before -= again
         self.resent += again
@@ -195,7 +196,7 @@ class Gateway:
             for device in site.devices.values()
         ]
         while introduction:
-            if not connection.room:
+            if not connection.room and connection.is_open:
                 self._acknowledged.clear()
                 await self._acknowledged.wait()
             count = connection.room
@@ -286,6 +287,6 @@ class Gateway:
         if len(self._obeyed) > REMEMBERED_COMMANDS:
             del self._obeyed[next(iter(self._obeyed))]
         reply = self._obey(topic, command)
-        if self._connection is not None and self._connection.room:
+        if self.is_connected and self._connection is not None and self._connection.room:
             reply_topic = Topic(TopicClass.REPLY, topic.area, topic.site, topic.device, topic.name)
             self._connection.publish([(str(reply_topic).encode(), encode(reply))])

@@ -247,6 +247,8 @@ class Connection(asyncio.Protocol):
         self._decoder = Decoder(options.max_packet_bytes)
         self._transport: asyncio.Transport | None = None
         self._accepted: asyncio.Future[ConnAck] = self._loop.create_future()
+        # A connection reset before CONNECT went out ends with nobody waiting for this; asyncio need not complain.
+        self._accepted.add_done_callback(lambda accepted: accepted.cancelled() or accepted.exception())
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._told = False  # the receiver has been told it is connected
         self._early: list[Packet] = []  # what came before it was
@@ -281,7 +283,7 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             connection.abort()
             raise BrokerUnreachable(f"{address} did not accept within {options.connect_timeout_s:g} s") from None
-        except OSError as error:  # of which ssl.SSLError is one
+        except (OSError, ConnectionClosed) as error:  # of which ssl.SSLError is one
             raise BrokerUnreachable(f"{address} cannot be reached: {error}") from None
         except BaseException:
             connection.abort()

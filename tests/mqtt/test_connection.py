@@ -1,6 +1,7 @@
 """A connection tells its owner everything once and in order, and survives peers that keep no promise."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 
@@ -607,3 +608,25 @@ def test_a_backoff_doubles_up_to_its_cap_and_is_never_the_same_for_all() -> None
         waits_s = {backoff.wait_s(failures) for _ in range(50)}
         assert all(longest_s / 2 <= wait_s <= longest_s for wait_s in waits_s)
         assert len(waits_s) > 1
+
+
+def test_a_connection_reset_before_it_said_anything_is_a_broker_unreachable_and_no_more(run: Run) -> None:
+    class Reset(Connection):
+        def _send_connect(self) -> None:
+            self._open_transport().abort()
+            super()._send_connect()
+
+    async def wait(_peer: Peer) -> None:
+        await asyncio.sleep(NEVER_S)
+
+    async def scene() -> None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        async with playing(wait) as address:
+            with pytest.raises(BrokerUnreachable):
+                await Reset.open(address, options(), Inbox())
+            await asyncio.sleep(0.1)
+            gc.collect()
+        assert complaints == []
+
+    run(scene())

@@ -147,6 +147,21 @@ def test_a_broker_that_forgets_everything_loses_nothing() -> None:
     asyncio.run(scene())
 
 
+def test_what_is_said_while_a_reset_is_not_yet_known_of_is_kept_and_arrives() -> None:
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            async with build_home(broker.address) as home:
+                home.say(100)
+                await home.until(lambda: home.window.outstanding == 0)
+                assert home.gateway._connection is not None
+                home.gateway._connection.abort()  # closed; `disconnected` comes with the loop's next turn
+                home.say(100)
+                await home.until(lambda: home.window.outstanding == 0)
+                assert len(home.collector.heard) == 200
+
+    asyncio.run(scene())
+
+
 def test_a_gap_that_the_watermark_reveals_is_said_again() -> None:
     async def scene() -> None:
         with mosquitto_broker() as broker:
