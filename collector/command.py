@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from collector.deadletter_command import app as deadletter_app
 from collector.store_command import app as store_app
 from haina.command_line import (
     BrokerOption,
@@ -151,6 +152,7 @@ def status(
 
 
 app.registered_commands.extend(store_app.registered_commands)
+app.add_typer(deadletter_app, name="deadletter")
 
 if __name__ == "__main__":
     from haina.logs import configure_logs

@@ -1,0 +1,161 @@
+"""`haina deadletter`: list, show and replay what the collector rejected or a store refused."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from haina.command_line import BrokerOption, DataOption, JsonOption, fail
+
+if TYPE_CHECKING:
+    from collector.dead_letters import Letter
+
+app = typer.Typer(no_args_is_help=True, help="Messages that were rejected, and points that a store refused.")
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Only those whose reason contains this.")]
+TopicOption = Annotated[str, typer.Option("--topic", help="Only those on this MQTT topic filter, + and # allowed.")]
+
+DEFAULT_DATA = Path("data/collector")
+
+
+@app.command("list")
+def list_letters(
+    data: DataOption = DEFAULT_DATA,
+    reason: ReasonOption = "",
+    topic: TopicOption = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, newest first. The collector may be running.
+
+    Examples:
+
+      haina deadletter list
+
+      haina deadletter list --reason measurement --topic 'haina/v1/telemetry/a01/#' --json
+    """
+    letters = _read(data, reason, topic)
+    if as_json:
+        print(json.dumps({"found": len(letters), "dead_letters": [letter.as_json() for letter in letters[:limit]]}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column("number", justify="right", no_wrap=True)
+    for heading in ("when (UTC)", "by", "topic", "reason"):
+        table.add_column(heading, overflow="fold")
+    for letter in letters[:limit]:
+        texts = (_when(letter), letter.by, letter.topic, letter.reason)
+        table.add_row(str(letter.number), *(Text(_printable(text)) for text in texts))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file has no width: whole topics matter more there
+    if letters:
+        console.print(table)
+    print(f"{len(letters)} dead letters" + (f", the newest {limit} of them shown" if len(letters) > limit else ""))
+
+
+@app.command("show")
+def show_letter(
+    number: Annotated[int, typer.Argument(help="The letter's number, as `list` shows it.")],
+    data: DataOption = DEFAULT_DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one dead letter: all of the payload that was kept, why and when.
+
+    Example:
+
+      haina deadletter show 17
+    """
+    found = [letter for letter in _read(data) if letter.number == number]
+    if not found:
+        fail(f"there is no dead letter {number}; `haina deadletter list` shows which there are")
+    [letter] = found
+    if as_json:
+        print(json.dumps(letter.as_json()))
+        return
+    print(f"number   {letter.number}")
+    print(f"when     {_when(letter)} UTC")
+    print(f"by       {_printable(letter.by)}")
+    print(f"topic    {_printable(letter.topic)}")
+    print(f"reason   {_printable(letter.reason)}")
+    print(f"payload  {len(letter.payload):,} bytes" + (", the rest was not kept" if letter.is_cut else ""))
+    print(_printable(letter.payload.decode(errors="backslashreplace")))
+
+
+@app.command("replay")
+def replay_letters(
+    numbers: Annotated[list[int] | None, typer.Argument(help="Numbers of letters, as `list` shows them.")] = None,
+    data: DataOption = DEFAULT_DATA,
+    reason: ReasonOption = "",
+    topic: TopicOption = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every letter, if numbers and filters do not say.")] = False,
+    broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    as_json: JsonOption = False,
+) -> None:
+    """Publish rejected readings again, after the contract was extended; say of the others why it would be in vain.
+
+    The letters stay in the journal; a reading that the collector has by now is dropped as a duplicate. Exit code 1
+    when not all that were chosen could be published.
+
+    Examples:
+
+      haina deadletter replay 17 18
+
+      haina deadletter replay --reason 'not a measurement' --broker mqtt://127.0.0.1:1883
+    """
+    import asyncio
+
+    from collector.dead_letters import ReplayFailed, replay, why_not
+    from haina.mqtt import BrokerAddress, InvalidAddress, MQTTError
+
+    if not (numbers or reason or topic or everything):
+        fail("say which: numbers, --reason, --topic or --all")
+    try:
+        address = BrokerAddress.parse(broker)
+    except InvalidAddress as error:
+        fail(f"--broker: {error}")
+    letters = _read(data, reason, topic)
+    if numbers:
+        known = {letter.number for letter in letters}
+        if unknown := sorted(set(numbers) - known):
+            fail(f"there is no dead letter {unknown[0]} among them; `haina deadletter list` shows which there are")
+        letters = [letter for letter in letters if letter.number in numbers]
+    reasons = {letter.number: why_not(letter) for letter in letters}
+    hopeful = [letter for letter in letters if reasons[letter.number] is None]
+    try:
+        published = asyncio.run(replay(hopeful, address)) if hopeful else 0
+    except (MQTTError, ReplayFailed) as error:
+        fail(str(error), code=1)
+    vain = {number: why for number, why in sorted(reasons.items()) if why is not None}
+    if as_json:
+        in_vain = [{"number": number, "why": why} for number, why in vain.items()]
+        print(json.dumps({"chosen": len(letters), "published": published, "in_vain": in_vain}))
+    else:
+        for number, why in vain.items():
+            print(f"{number}: {_printable(why)}")
+        print(f"{published} of {len(letters)} dead letters published to {address}")
+    if vain:
+        raise typer.Exit(1)
+
+
+def _read(data: Path, reason: str = "", topic: str = "") -> "list[Letter]":
+    from collector.dead_letters import NoJournal, read_letters
+
+    try:
+        return read_letters(data, reason=reason, topic=topic)
+    except NoJournal as error:
+        fail(str(error))
+
+
+def _when(letter: "Letter") -> str:
+    return datetime.fromtimestamp(letter.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _printable(text: str) -> str:
+    """Without what a hostile message could do to a terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
