@@ -18,10 +18,12 @@ from haina.command_line import (
     local_time_ms,
     run_until_signalled,
 )
+from simulator.validation.command import app as validation_app
 
 app = typer.Typer(no_args_is_help=True)
 scenario_app = typer.Typer(no_args_is_help=True, help="Check scenarios and print what they may say.")
 app.add_typer(scenario_app, name="scenario")
+app.add_typer(validation_app)
 
 ScenarioOption = Annotated[
     str,

@@ -1,0 +1,105 @@
+"""The models against what was recorded: the committed targets, and the recordings where they are at hand.
+
+The code that measures is that of the calibration tests, and reads recorded and simulated homes alike. A target's
+tolerance is wider than the spread of a simulated sample of this size, for it also covers what the model leaves out.
+"""
+
+import numpy as np
+
+from simulator.calibration import targets
+from simulator.calibration.homes import hear_homes, recorded_homes
+from simulator.calibration.movement import MovementStatistics, measure
+from simulator.calibration.surroundings import hear_arrivals, hear_weather
+from simulator.centres.arrivals import WEEKDAY_PROFILE
+from simulator.validation.finding import Curve, Finding, LeftOut, Settings
+
+HOMES, DAYS = 60, 9
+CENTRES, CENTRE_DAYS, WEATHER_DAYS = 8, 84, 365
+
+
+def homes(settings: Settings) -> list[Finding]:
+    """Simulated homes against the targets."""
+    if settings.quick:
+        raise LeftOut(f"{HOMES} homes for {DAYS} days take half a minute: run without --quick")
+    heard, sample = hear_homes(HOMES, DAYS, seed=settings.seed), f"{HOMES} simulated homes, {DAYS} days"
+    at_rest = heard.at_rest_bpm()
+    return [
+        *_movements(measure(heard.movements), sample),
+        _target("motion_on_mean_s", float(np.mean(heard.motion_on_s)), sample),
+        _target("resting_bpm", float(np.mean(at_rest)), sample),
+        _target("resting_between_people_sd_bpm", float(np.std(at_rest, ddof=1)), sample),
+        _target("asleep_bpm", heard.asleep_bpm(), sample),
+        _target("breathing_brpm", float(np.mean(heard.breathing)), sample),
+        _target("time_in_bed_min", heard.in_bed_min(DAYS), sample),
+    ]
+
+
+def surroundings(settings: Settings) -> list[Finding]:
+    """Simulated arrivals and weather against the targets."""
+    arrivals = hear_arrivals(CENTRES, CENTRE_DAYS, 300.0, seed=settings.seed)
+    came = f"{CENTRES} simulated centres, {CENTRE_DAYS} days"
+    weather, year = hear_weather(WEATHER_DAYS, seed=settings.seed), f"{WEATHER_DAYS} simulated days"
+    measured = arrivals.by_hour / arrivals.by_hour.sum()
+    return [
+        _target("arrivals_monday_factor", arrivals.monday_factor, came),
+        _target("arrivals_day_cv", arrivals.day_cv, came),
+        Finding(
+            "arrivals by hour: 1 - correlation",
+            0.0,
+            float(1 - np.corrcoef(arrivals.by_hour, WEEKDAY_PROFILE)[0, 1]),
+            0.01,
+            "1",
+            "the model's profile (assumed)",
+            came,
+            curve=Curve(range(24), WEEKDAY_PROFILE, measured.tolist(), "hour of the day", "share of arrivals"),
+        ),
+        _target("rain_share", weather.rain_share, year),
+        _target("temperature_mean_c", weather.temperature_mean_c, year),
+        _target("pm25_log_mean", weather.pm25_log_mean, year),
+    ]
+
+
+def recordings(settings: Settings) -> list[Finding]:
+    """The recorded homes by the same code against the targets, which must still say what was recorded."""
+    if settings.recordings is None:
+        raise LeftOut("HAINA_DATA names no folder of recordings")
+    try:
+        recorded = recorded_homes(settings.recordings)
+    except OSError as error:
+        raise LeftOut(f"{error.filename or settings.recordings}: {error.strerror or error}") from None
+    return _movements(measure(recorded), f"{len(recorded)} recorded homes")
+
+
+def _movements(found: MovementStatistics, sample: str) -> list[Finding]:
+    profile = targets()["movements_by_hour"]
+    assert isinstance(profile.value, tuple)
+    sample = f"{sample}, {found.person_days:,} person-days"
+    return [
+        _target("movements_per_day", found.per_day, sample),
+        _target("movements_between_homes_sd", found.between_homes_sd, sample),
+        _target("movements_within_home_cv", found.within_home_cv, sample),
+        _target("hourly_k", found.hourly_k, sample),
+        _target("night_bathroom_visits", found.night_visits, sample),
+        _target("night_bathroom_visits_sd", found.night_visits_sd, sample),
+        _target("gap_p50_s", found.gap_p50_s, sample),
+        _target("gap_p75_s", found.gap_p75_s, sample),
+        _target("longest_day_gap_p50_h", found.longest_day_gap_p50_h, sample),
+        _target("days_without_movement_4h", found.days_without_4h, sample),
+        Finding(
+            "movements by hour: 1 - correlation",
+            0.0,
+            float(1 - np.corrcoef(found.by_hour, profile.value)[0, 1]),
+            profile.tolerance,
+            "1",
+            profile.source,
+            sample,
+            curve=Curve(range(24), profile.value, found.by_hour.tolist(), "hour of the day", "movements per hour"),
+        ),
+    ]
+
+
+def _target(name: str, measured: float, sample: str) -> Finding:
+    target = targets()[name]
+    assert isinstance(target.value, float | int)
+    what = name.replace("_", " ")
+    return Finding(what, float(target.value), measured, target.tolerance, target.unit, target.source, sample)
