@@ -26,7 +26,7 @@ from simulator.validation.inference import (
 )
 from simulator.validation.laboratory import ZHENRU, found_town
 
-PERSONS_PER_DAY = 300.0
+PERSONS_PER_DAY = 600.0
 CENTRES = 12
 STAY_S, STAY_CV = 1_800.0, 0.8
 LOOK_AT_H = (8.5, 10.5, 12.5, 14.5, 16.5, 18.5, 20.5)  # four stays apart: all but independent
@@ -77,7 +77,7 @@ def rate_per_s(at_s: FloatArray, recorded: Recorded) -> FloatArray:
 
 def thinning(settings: Settings) -> list[Finding]:
     """Counts by hour of the week, and of single hours, against the rate."""
-    recorded = record(settings.seed, settings.sized(4, 12))
+    recorded = record(settings.seed, settings.sized(4, 8))
     middles = np.arange(7 * DAY_S / 60) * 60 + 30.0
     expected_h = rate_per_s(middles, recorded).reshape(168, 60).sum(axis=1) * 60  # persons in each hour of a week
     counts = np.stack(
@@ -138,7 +138,7 @@ class _Crowd(NamedTuple):
 
 
 def _crowd(settings: Settings) -> _Crowd:
-    recorded = record(settings.seed, settings.sized(4, 12))
+    recorded = record(settings.seed, settings.sized(4, 8))
     variance = math.log1p(STAY_CV**2)
     mu, sigma = math.log(STAY_S) - variance / 2, math.sqrt(variance)
     step_s = 20.0
@@ -178,8 +178,8 @@ def infinite_servers(settings: Settings) -> list[Finding]:
 
 
 def coverage(settings: Settings) -> list[Finding]:
-    """How many 95 % confidence intervals hold the true mean: each from 24 days of the crowd above."""
-    crowd, size = _crowd(settings), 24
+    """How many 95 % confidence intervals hold the true mean: each from twelve days of the crowd above."""
+    crowd, size = _crowd(settings), 12
     groups = crowd.counts.shape[1] // size
     samples = crowd.counts[:, : groups * size].reshape(len(LOOK_AT_H), size, groups)
     half = student_quantile(0.975, size - 1) * samples.std(axis=1, ddof=1) / math.sqrt(size)

@@ -30,9 +30,9 @@ def show(outcomes: Sequence[Outcome], to: TextIO) -> None:
     if not console.is_terminal:
         console = Console(file=to, width=_FILE_WIDTH)
     what_width = 40 if console.width >= _WIDE else 24
-    rest = console.width - what_width - 4 * (_NUMBER_WIDTH + 1) - _VERDICT_WIDTH - 5
+    rest = console.width - what_width - 4 * (_NUMBER_WIDTH + 1) - _VERDICT_WIDTH - 2
     for outcome in outcomes:
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
         table.add_column("", width=what_width)
         for heading in ("expected", "measured", "distance", "tolerance"):
             table.add_column(heading, justify="right", width=_NUMBER_WIDTH, no_wrap=True)
