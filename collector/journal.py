@@ -154,13 +154,17 @@ class Journal:
         row: tuple[int | None] = self._writer.execute("SELECT min(first) FROM groups").fetchone()
         return row[0]
 
+    def snapshot_through(self) -> int:
+        """The number of the last point that the snapshot covers; 0 if there is none."""
+        row = self._writer.execute("SELECT value FROM about WHERE name = 'snapshot'").fetchone()
+        return int(row[0]) if row else 0
+
     def replay(self, accounting: Accounting) -> None:
         """Give back the state of every device: the snapshot, and what came after it."""
         devices = self._writer.execute("SELECT area, site, device, state FROM devices")
         for area, site, device, state in devices:
             accounting.restore((area, site, device), msgspec.msgpack.decode(state))
-        row = self._writer.execute("SELECT value FROM about WHERE name = 'snapshot'").fetchone()
-        through = row[0] if row else 0
+        through = self.snapshot_through()
         notes = self._writer.execute("SELECT after, notes FROM notes ORDER BY id").fetchall()
         notes.reverse()
         groups = self._writer.execute("SELECT first, points FROM groups WHERE first > ? ORDER BY first", [through])

@@ -138,7 +138,9 @@ class Collector:
         self._stopping = asyncio.Event()
         self._committing = False
         self._durable = 0  # number of the last committed transaction
-        self._last_snapshot = self._last_number = self.durable_counters.get("journaled", 0)
+        # The one on disk, and not this moment's state: rows since then must stay until another one covers them, or a
+        # second crash would forget what their devices had said.
+        self._last_snapshot = self.journal.snapshot_through()
         self._last_snapshot_s = self._last_trim_s = self._last_take_s = self._loop.time()
         self._paused: set[str] = set()
         self._reading = asyncio.Event()  # set when a wait for reading to go on may be over

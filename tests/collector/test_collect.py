@@ -79,6 +79,31 @@ def test_nothing_acknowledged_is_lost_and_nothing_stored_twice_whenever_the_coll
         assert stored(store.url) == expected
 
 
+def test_what_devices_have_said_is_remembered_when_a_restart_is_killed_before_its_first_snapshot(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    options = ("--store", "null:", "--client-id", "twice-killed")
+    with haina_collect(broker, tmp_path, *options) as collector:
+        collector.until_connected()
+        send(broker, readings(1, 100, "band"))
+        collector.until(partial(has_journaled, 100))
+        collector.kill()
+        collector.start()
+        collector.until_connected()
+        # Long enough for rows to leave the journal, if they were free to: see `TRIM_S`.
+        for seq in range(101, 115):
+            send(broker, readings(seq, seq, "band"))
+            time.sleep(0.5)
+        collector.until(partial(has_journaled, 114))
+        collector.kill()
+        collector.start()
+        [device] = collector.status("/status?devices=1")["device_table"]
+        assert (device["received"], device["contiguous"], device["waiting"]) == (114, 114, 0)
+        send(broker, readings(1, 114, "band"))
+        found = collector.until(lambda found: found["counters"]["duplicates"] >= 114)
+        assert found["counters"]["journaled"] == 114
+
+
 def test_a_collector_that_is_asked_to_stop_has_shipped_and_acknowledged_what_it_had(
     tmp_path: Path, broker: RunningBroker
 ) -> None:
