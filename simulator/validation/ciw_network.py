@@ -5,6 +5,7 @@ among Haina's dependencies; without it the check is left out and says so.
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import math
 from typing import Any
@@ -50,6 +51,6 @@ def two_simulators(settings: Settings) -> list[Finding]:
         our_means, their_means = batch_means(us, BATCHES), batch_means(them, BATCHES)
         tolerance = math.hypot(margin(our_means, ALPHA), margin(their_means, ALPHA))
         test = f"difference of two means over {BATCHES} batches of {len(us):,} and {len(them):,} customers"
-        source = f"Ciw {ciw.__version__}"
+        source = f"Ciw {importlib.metadata.version('ciw')}"
         found.append(Finding(what, float(their_means.mean()), float(our_means.mean()), tolerance, unit, source, test))
     return found

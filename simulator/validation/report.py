@@ -56,7 +56,7 @@ def show(outcomes: Sequence[Outcome], to: TextIO) -> None:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """One sentence."""
     counts = {kind: sum(outcome.verdict == kind for outcome in outcomes) for kind in ("pass", "fail", "skipped")}
-    return f"{counts['pass']} checks passed, {counts['fail']} failed, {counts['skipped']} were left out."
+    return f"Checks passed: {counts['pass']}, failed: {counts['fail']}, left out: {counts['skipped']}."
 
 
 def number(value: float) -> str:

@@ -254,7 +254,7 @@ def test_the_command_exits_1_when_a_check_fails_and_says_which(monkeypatch: pyte
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 1
     assert re.search(r"fail\s+bad", result.stdout)
-    assert "1 checks passed, 1 failed" in result.stdout
+    assert "passed: 1, failed: 1" in result.stdout
     assert CliRunner().invoke(app, ["--only", "good"]).exit_code == 0
 
 
@@ -305,3 +305,8 @@ def test_a_check_left_out_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 0
     assert "not here" in result.stdout
+
+
+def test_every_check_stands_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/validation.md").read_text()
+    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE) == list(BY_NAME)
