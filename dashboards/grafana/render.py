@@ -12,7 +12,6 @@ stays empty and the rest works.
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,8 @@ _UNIT = {
     "watt": "watt",
     "kwh": "kwatth",
 }
+
+_SCALED = frozenset({"watt", "seconds", "kwh"})  # Grafana chooses the prefix, and so must choose the decimals
 
 Json = dict[str, Any]
 
@@ -81,7 +82,7 @@ def dashboard(page: Page, language: Language) -> Json:
         panels.append(drawn)
         y += drawn["gridPos"]["h"]
     for panel in page.panels:
-        width, height = panel.width * 2, panel.height
+        width, height = panel.width * 2, _height(panel)
         if x + width > 24:
             x, y, row_height = 0, y + row_height, 0
         place = {"x": x, "y": y, "w": width, "h": height}
@@ -113,6 +114,13 @@ def dashboard(page: Page, language: Language) -> Json:
         ],
         "panels": panels,
     }
+
+
+def _height(panel: Panel) -> int:
+    """Rows of about 30 px: a panel that names its series one below the other needs room for the names."""
+    if panel.kind in {Kind.STATE_TIMELINE, Kind.STATUS_HISTORY}:
+        return max(panel.height, 4 + panel.most_series // 2)
+    return max(panel.height, panel.most_series) if panel.kind is Kind.BAR_GAUGE else panel.height
 
 
 def _document(content: Any) -> str:
@@ -159,6 +167,7 @@ def _panel(panel: Panel, language: Language) -> Json:
         rendered["fieldConfig"] = {"defaults": _field(panel, language), "overrides": []}
     if panel.span is Span.RECENT:
         rendered["timeFrom"] = _duration(panel.recent_s)
+        rendered["hideTimeOverride"] = panel.kind is Kind.STAT  # where it would stand in place of the title
     build(panel, language, rendered)
     return rendered
 
@@ -191,21 +200,24 @@ def statement(panel: Panel, line: Line) -> str:
     if panel.per_s is None:
         return asked
     tags = ", ".join(f'"{tag}"' for tag in line.query.group)
-    rate = f'SELECT "value" * {panel.per_s * 1_000} / $__interval_ms AS "value" FROM ({asked}) WHERE $timeFilter'
+    # The line break keeps Grafana from reading a slash, and what follows it, as a regular expression of its variables.
+    rate = f'SELECT "value" * {panel.per_s * 1_000} /\n$__interval_ms AS "value" FROM ({asked}) WHERE $timeFilter'
     return rate + (f" GROUP BY {tags}" if tags else "")
 
 
 def _field(panel: Panel, language: Language) -> Json:
     unit = text(language, f"unit.{panel.unit}").rpartition("|")[2]
     field: Json = {
-        "unit": _UNIT.get(panel.unit) or f"suffix: {unit}",
+        "unit": _UNIT.get(panel.unit) or f"suffix:{unit}",
         "decimals": panel.decimals,
-        "color": {"mode": "thresholds" if panel.thresholds or panel.states else "palette-classic"},
+        "color": {"mode": "thresholds" if panel.thresholds else "palette-classic"},
         "mappings": [],
         "custom": {},
     }
     if panel.kind is Kind.TIME_SERIES:
         field["color"] = {"mode": "palette-classic"}
+        if panel.unit in _SCALED:
+            del field["decimals"]
     elif panel.kind in {Kind.STAT, Kind.BAR_CHART} and not panel.thresholds:
         field["color"] = {"mode": "fixed", "fixedColor": "blue"}
     steps = [
@@ -245,7 +257,7 @@ def _time_series(panel: Panel, language: Language, rendered: Json) -> None:
     rendered["fieldConfig"]["defaults"]["custom"] = {
         "drawStyle": "bars" if panel.bars else "line",
         "lineWidth": 1 if panel.stacked else 2,
-        "fillOpacity": 60 if panel.bars else 25 if panel.stacked else 6,
+        "fillOpacity": 60 if panel.bars else 25 if panel.stacked else 0,
         "showPoints": "auto",
         "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if panel.thresholds else "off"},
@@ -286,9 +298,11 @@ def _table(panel: Panel, language: Language, rendered: Json) -> None:
     name = panel.lines[0].name
     renamed = {"area": text(language, "console.area"), "site": text(language, "console.site")}
     renamed |= {"device": text(language, "console.device"), "value": text(language, f"line.{name}")}
-    organise = {"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": renamed}
+    order = {name: place for place, name in enumerate(renamed)}
+    organise = {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": renamed}
     rendered["transformations"] = [{"id": "organize", "options": organise}]
     rendered["fieldConfig"]["defaults"]["custom"] = {"filterable": True, "align": "auto"}
+    rendered["fieldConfig"]["defaults"]["noValue"] = text(language, "console.empty")
     rendered["options"] = {"showHeader": True, "cellHeight": "sm"}
 
 
@@ -296,6 +310,7 @@ def _state_timeline(panel: Panel, language: Language, rendered: Json) -> None:
     rendered["fieldConfig"]["defaults"]["custom"] = {"fillOpacity": 80, "lineWidth": 0}
     rendered["options"] = {
         "showValue": "never",
+        "perPage": panel.most_series,
         "mergeValues": True,
         "rowHeight": 0.8,
         "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom"},
@@ -304,7 +319,13 @@ def _state_timeline(panel: Panel, language: Language, rendered: Json) -> None:
 
 def _status_history(panel: Panel, language: Language, rendered: Json) -> None:
     _state_timeline(panel, language, rendered)
-    rendered["options"] = {"showValue": "never", "rowHeight": 0.8, "colWidth": 0.9, "legend": {"showLegend": True}}
+    rendered["options"] = {
+        "showValue": "never",
+        "perPage": panel.most_series,
+        "rowHeight": 0.8,
+        "colWidth": 0.9,
+        "legend": {"showLegend": True},
+    }
 
 
 def _bar_chart(panel: Panel, language: Language, rendered: Json) -> None:
@@ -360,6 +381,7 @@ _KINDS: dict[Kind, tuple[str, Callable[[Panel, Language, Json], None]]] = {
 # The town's map
 
 _MAP_QUERY = Query("centre_door", "occupancy_persons", Aggregate.LAST, group=("area",), across=Aggregate.SUM)
+MAP_FULL_PERSONS = 40  # assumed: so many people in an area's centres draw the largest marker
 _MAP_RULES = (  # what the zone's kinds of feature look like; the first match wins
     ("creek", "#8fbcd4", 0.9),
     ("pond", "#8fbcd4", 0.9),
@@ -377,7 +399,8 @@ def _map_panel(language: Language) -> Json:
     )
     target = _target(shown, shown.lines[0], 0, language) | {"resultFormat": "table", "alias": ""}
     longitudes, latitudes = zip(*zone.outline(), strict=True)
-    style = {"color": {"fixed": "#9aa5b1"}, "fillOpacity": 0.02, "lineWidth": 1, "opacity": 0.6}
+    style = {"color": {"fixed": "#9aa5b1"}, "lineWidth": 1, "opacity": 0.1}
+    located = {"mode": "lookup", "gazetteer": PLACES_FILE, "lookup": "area"}
     return {
         "id": 1,
         "gridPos": {"x": 0, "y": 0, "w": 24, "h": 14},
@@ -387,7 +410,7 @@ def _map_panel(language: Language) -> Json:
         "datasource": DATA_SOURCE,
         "timeFrom": _duration(shown.recent_s),
         "targets": [target],
-        "fieldConfig": {"defaults": _field(replace(shown, unit="persons"), language), "overrides": []},
+        "fieldConfig": {"defaults": _field(shown, language) | {"min": 0, "max": MAP_FULL_PERSONS}, "overrides": []},
         "options": {
             "basemap": {
                 "type": "geojson",
@@ -398,7 +421,7 @@ def _map_panel(language: Language) -> Json:
                     "rules": [
                         {
                             "check": {"property": "kind", "operation": "eq", "value": kind},
-                            "style": style | {"color": {"fixed": colour}, "fillOpacity": opacity},
+                            "style": style | {"color": {"fixed": colour}, "opacity": opacity},
                         }
                         for kind, colour, opacity in _MAP_RULES
                     ],
@@ -408,24 +431,39 @@ def _map_panel(language: Language) -> Json:
                 {
                     "type": "markers",
                     "name": text(language, "panel.people_in_centres"),
-                    "location": {"mode": "lookup", "gazetteer": PLACES_FILE, "lookup": "area"},
+                    "location": located,
                     "config": {
                         "showLegend": False,
                         "style": {
                             "color": {"fixed": "blue"},
                             "opacity": 0.55,
                             "size": {"field": "value", "fixed": 10, "min": 6, "max": 34},
-                            "text": {"field": "value", "mode": "field", "fixed": ""},
+                            "symbol": {"mode": "fixed", "fixed": "img/icons/marker/circle.svg"},
                         },
                     },
                     "tooltip": True,
-                }
+                },
+                {  # a marker shows its symbol or its text, so the numbers are a layer of their own
+                    "type": "markers",
+                    "name": text(language, "unit.persons").rpartition("|")[2],
+                    "location": located,
+                    "config": {
+                        "showLegend": False,
+                        "style": {
+                            "color": {"fixed": "text"},
+                            "opacity": 1,
+                            "text": {"field": "value", "mode": "field", "fixed": ""},
+                            "textConfig": {"fontSize": 14, "textAlign": "center", "textBaseline": "middle"},
+                        },
+                    },
+                    "tooltip": False,
+                },
             ],
             "view": {
                 "id": "coords",
                 "lon": round((min(longitudes) + max(longitudes)) / 2, 5),
                 "lat": round((min(latitudes) + max(latitudes)) / 2, 5),
-                "zoom": 14.4,
+                "zoom": 14.9,
             },
             "controls": {"showZoom": True, "mouseWheelZoom": False, "showAttribution": False},
             "tooltip": {"mode": "details"},

@@ -176,6 +176,7 @@ CENTRES = Page(
             ),
             unit="kiosks",
             stacked=True,
+            bars=True,  # a line would bridge the windows without a fault, which are absent
             low=0,
         ),
         Panel(

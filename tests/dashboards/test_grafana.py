@@ -95,7 +95,7 @@ def test_sites_are_offered_of_the_chosen_areas_only():
 def test_a_rate_is_scaled_by_the_interval_grafana_chose():
     panel = PAGES["care"].panel("steps")
     query = render.statement(panel, panel.lines[0])
-    assert query.startswith('SELECT "value" * 3600000 / $__interval_ms AS "value" FROM (SELECT sum("steps")')
+    assert query.startswith('SELECT "value" * 3600000 /\n$__interval_ms AS "value" FROM (SELECT sum("steps")')
 
 
 def test_nothing_is_fetched_from_outside():
