@@ -2,10 +2,12 @@
 
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
+SEEDS ?= 1-20
+CHAOS ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo env up down test test-deps check format lock render bench screenshots clean
+.PHONY: help install install-dev demo env up down test test-deps check format lock render bench chaos screenshots clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -70,6 +72,9 @@ render: install ## Render the Grafana dashboards from the panels
 
 bench: install-dev ## Measure against named peers, in one run
 	$(BIN)/python -m benchmarks
+
+chaos: install-dev test-deps ## Break the line at random and judge what is kept: SEEDS=1-20, CHAOS=--full for long outages
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS) $(CHAOS)
 
 clean: ## Remove .venv, caches and build results; data/ stays
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
