@@ -5,8 +5,8 @@ import pytest
 from tests.brokers import find_mosquitto
 from tests.chaos.campaign import run_seeds
 
-SEEDS = (1, 2, 4, 5, 21)
-"""4 runs on the embedded broker; 1 and 21 each found a bug when they were first run."""
+SEEDS = (1, 6, 8, 14, 21)
+"""8 runs on the embedded broker; 1 and 21 each found a bug when they were first run."""
 
 
 @pytest.mark.timeout(900)  # some 90 s; a machine that is busy is no failure
