@@ -55,9 +55,17 @@ def push(
             f"{grafana} refused: {refused.message}; a dashboard provisioned from files cannot be replaced by pushing"
         ) from None
     except GrafanaClientError as refused:
-        raise PushRefused(f"{grafana} refused: {refused.message}; is HAINA_GRAFANA_TOKEN set and valid?") from None
+        raise PushRefused(f"{grafana} refused: {refused.message}{_way_out(refused.status_code)}") from None
     except (GrafanaException, OSError) as failed:
         raise PushRefused(f"{grafana} cannot be used: {failed}") from None
+
+
+def _way_out(status_code: int) -> str:
+    if status_code == 401:
+        return "; is HAINA_GRAFANA_TOKEN set and valid?"
+    if status_code == 403:
+        return "; the token's role may not do that (--influx needs Admin), or it was provisioned from files"
+    return ""
 
 
 def _data_source(api: Any, influx: StoreURL, token: str | None) -> None:
@@ -72,7 +80,11 @@ def _data_source(api: Any, influx: StoreURL, token: str | None) -> None:
         "jsonData": {"dbName": influx.bucket, "httpMode": "POST", "version": "InfluxQL"},
         "secureJsonData": {},
     }
-    if token:
+    if token and ":" in token:  # an account that may only read, as the console's in the full stack
+        user, _, password = token.partition(":")
+        wanted |= {"basicAuth": True, "basicAuthUser": user}
+        wanted["secureJsonData"]["basicAuthPassword"] = password
+    elif token:
         wanted["jsonData"]["httpHeaderName1"] = "Authorization"
         wanted["secureJsonData"]["httpHeaderValue1"] = f"Token {token}"
     try:

@@ -45,6 +45,7 @@ _UNIT = {
     "kwh": "kwatth",
 }
 
+MOST_BELOW = 8  # names that fit below a chart; more stand beside it
 _SCALED = frozenset({"watt", "seconds", "kwh"})  # Grafana chooses the prefix, and so must choose the decimals
 
 Json = dict[str, Any]
@@ -263,7 +264,12 @@ def _time_series(panel: Panel, language: Language, rendered: Json) -> None:
         "thresholdsStyle": {"mode": "dashed" if panel.thresholds else "off"},
     }
     rendered["options"] = {
-        "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []},
+        "legend": {
+            "showLegend": True,
+            "displayMode": "list",
+            "placement": "right" if len(panel.lines) > MOST_BELOW else "bottom",
+            "calcs": [],
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
 
@@ -381,7 +387,7 @@ _KINDS: dict[Kind, tuple[str, Callable[[Panel, Language, Json], None]]] = {
 # The town's map
 
 _MAP_QUERY = Query("centre_door", "occupancy_persons", Aggregate.LAST, group=("area",), across=Aggregate.SUM)
-MAP_FULL_PERSONS = 40  # assumed: so many people in an area's centres draw the largest marker
+MAP_FULL_PERSONS = 20  # assumed: so many people in an area's centres draw the largest marker
 _MAP_RULES = (  # what the zone's kinds of feature look like; the first match wins
     ("creek", "#8fbcd4", 0.9),
     ("pond", "#8fbcd4", 0.9),

@@ -212,11 +212,31 @@ def test_a_data_source_is_pushed_when_asked_for_and_replaced_the_second_time():
     assert made["secureJsonData"] == {"httpHeaderValue1": "Token secret"}
 
 
+def test_an_account_with_a_password_enters_influxdb_by_basic_auth():
+    influx = StoreURL.parse("influxdb+http://127.0.0.1:8086/haina?org=haina")
+    with Grafana() as grafana:
+        push(grafana.url, None, ("en",), influx, "reader:pass:word")
+    [made] = grafana.sent("POST", "/api/datasources")
+    assert (made["basicAuth"], made["basicAuthUser"]) == (True, "reader")
+    assert made["secureJsonData"] == {"basicAuthPassword": "pass:word"}
+
+
+def test_grafana_finds_no_regular_expression_where_a_rate_divides():
+    # Its InfluxDB plugin takes what stands between two slashes of a line for one, and escapes the variable in it.
+    asked = [target["query"] for dashboard in DASHBOARDS.values() for target in targets(dashboard)]
+    rates = [query for query in asked if "$__interval_ms" in query]
+    assert rates
+    for query in rates:
+        [line] = [line for line in query.splitlines() if "$__interval_ms" in line]
+        assert "/" not in line.partition("$__interval_ms")[0]
+
+
 @pytest.mark.parametrize(
     ("refusal", "sentence"),
     [
         ((400, "Cannot save provisioned dashboard"), "a dashboard provisioned from files cannot be replaced"),
         ((401, "Unauthorized"), "is HAINA_GRAFANA_TOKEN set and valid"),
+        ((403, "Permissions needed: datasources:write"), "--influx needs Admin"),
         ((500, "oops"), "cannot be used"),
     ],
 )
