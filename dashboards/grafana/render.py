@@ -17,8 +17,9 @@ from typing import Any
 
 from dashboards.pages import PAGES
 from dashboards.panels import Kind, Level, Line, Page, Panel, Span
-from dashboards.text import LANGUAGES, Language, text
+from dashboards.text import LANGUAGES, Language, catalogue, text
 from haina import zone
+from haina.contract import measurement
 from haina.query import Aggregate, Query
 from haina.query.influxql import compile_influxql
 
@@ -232,6 +233,7 @@ def _field(panel: Panel, language: Language) -> Json:
             for n, state in enumerate(panel.states)
         }
         field["mappings"] = [{"type": "value", "options": named}]
+    field["mappings"] += _named_choices(panel, language)
     if panel.counts and panel.kind is Kind.STAT:
         field["noValue"] = "0"
     if panel.low is not None:
@@ -239,6 +241,18 @@ def _field(panel: Panel, language: Language) -> Json:
     if panel.high is not None:
         field["max"] = panel.high
     return field
+
+
+def _named_choices(panel: Panel, language: Language) -> list[Json]:
+    """The words of a text field that has words: `line.<field>_<choice>` of the catalogue."""
+    mappings: list[Json] = []
+    for line in panel.lines:
+        asked = measurement(line.query.measurement).field(line.query.field)
+        keys = {choice: f"line.{asked.name}_{choice}" for choice in asked.choices}
+        named = {choice: {"text": text(language, key)} for choice, key in keys.items() if key in catalogue(language)}
+        if named and line.query.aggregate is not Aggregate.COUNT:
+            mappings.append({"type": "value", "options": named})
+    return mappings
 
 
 def _last(values: bool = False) -> Json:
