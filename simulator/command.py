@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from haina.command_line import (
     run_until_signalled,
 )
 from simulator.validation.command import app as validation_app
+
+if TYPE_CHECKING:
+    from simulator.run import LiveRun
 
 app = typer.Typer(no_args_is_help=True)
 scenario_app = typer.Typer(no_args_is_help=True, help="Check scenarios and print what they may say.")
@@ -125,7 +128,7 @@ def simulate(
         run = LiveRun(town_plan, state, data, clock, window=window, progress=progress)
         async with run_until_signalled(run.stop):
             if wait_for:
-                await _wait_for(wait_for)
+                await _wait_for(wait_for, run)
             return await run.run(address)
 
     try:
@@ -216,14 +219,14 @@ def _simulate_to_file(
     typer.echo(f"{count:,} readings written to {to}", err=True)
 
 
-async def _wait_for(url: str) -> None:
-    """Ask until it answers 200."""
+async def _wait_for(url: str, run: "LiveRun") -> None:
+    """Ask until it answers 200, or until the run is stopped before it began."""
     import asyncio
 
     import httpx
 
     async with httpx.AsyncClient(timeout=2.0) as client:
-        while True:
+        while not run.stopped:
             try:
                 if (await client.get(url)).status_code == 200:
                     return

@@ -246,6 +246,11 @@ class LiveRun:
         """End the run: from a signal handler, say."""
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked it to end."""
+        return self._stop.is_set()
+
     async def run(self, address: BrokerAddress) -> Summary:
         """Live until the end, or until `stop`. Raises OSError when a ledger cannot be written."""
         began_s = time.monotonic()

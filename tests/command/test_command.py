@@ -1,9 +1,12 @@
 """The `haina` command: what every newcomer meets first."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,6 @@ GROUP = get_command(compose())
 
 
 def haina(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "haina", *arguments],
         capture_output=True, text=True, check=False, timeout=60, cwd=cwd, env={**os.environ, **environment},
@@ -115,9 +116,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         [sys.executable, "-m", "haina", *day[:-1], str(tmp_path / "never.jsonl"), "--duration", "30d"],
         stderr=subprocess.PIPE,
     )
-    import signal
-    import time
-
     deadline_s = time.monotonic() + 30
     while not (tmp_path / "never.jsonl.part").exists() and time.monotonic() < deadline_s:
         time.sleep(0.05)
@@ -139,3 +137,25 @@ def test_the_rooms_keep_their_arrows() -> None:
         [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert linted.returncode == 0, linted.stdout
+
+
+def test_a_simulator_that_still_waits_for_its_collector_ends_when_asked_to(tmp_path: Path) -> None:
+    waiting = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "haina",
+            "simulate",
+            "--data",
+            str(tmp_path),
+            "--wait-for",
+            "http://127.0.0.1:1/healthz",
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    deadline_s = time.monotonic() + 30
+    while not (tmp_path / "run.truth").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    time.sleep(0.5)  # founded; from here on it only waits
+    waiting.send_signal(signal.SIGTERM)
+    assert waiting.wait(timeout=30) == 0
