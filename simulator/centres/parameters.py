@@ -62,7 +62,7 @@ class CentreParameters(Parameters):
         0.7, "1", ASSUMED, "Share of customers of a failing kiosk who wait on, first in the queue.", ge=0, le=1
     )
     sheets_per_roll: int = parameter(1_200, "sheets", ASSUMED, "Paper in a full kiosk.", ge=1, le=100_000)
-    refill_below_pct: float = parameter(10.0, "%", ASSUMED, "Paper level at which a refill is ordered.", ge=1, le=99)
+    refill_below_pct: float = parameter(10.0, "%", ASSUMED, "Paper level at which a refill is ordered.", ge=0, le=99)
     refill_after_h: float = parameter(6.0, "h", ASSUMED, "Mean time from the order to the refill.", gt=0, le=1_000)
     stay_before_s: float = parameter(
         25.0, "s", "assumed: card or code, then a face check", "From the gate to the ticket.", ge=0, le=600
