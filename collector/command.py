@@ -15,6 +15,7 @@ from haina.command_line import (
     JsonOption,
     duration_s,
     fail,
+    loop_factory,
     run_until_signalled,
 )
 from haina.store_url import DEFAULT_STORE
@@ -94,7 +95,7 @@ def collect(
             await collector.run(lambda: typer.echo(_first_line(settings, collector.http_url)))
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(run())
     except (BadStoreURL, BadTopic, CannotStart, JournalUnusable) as error:
         fail(str(error))
@@ -103,14 +104,6 @@ def collect(
 def _first_line(settings: Any, http_url: str | None) -> str:
     where = f"; {http_url}/status" if http_url else ""
     return f"haina collect: {settings.broker} -> {settings.data} -> {', '.join(settings.stores)}{where}"
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 @app.command()

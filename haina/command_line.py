@@ -76,6 +76,16 @@ def stderr_console() -> "Console":
     return Console(stderr=True)
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's event loop where there is one: it halves the cost of thousands of small sessions. Else asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 @contextlib.asynccontextmanager
 async def run_until_signalled(stop: Callable[[], None]) -> AsyncIterator[None]:
     """While the body runs, SIGINT and SIGTERM call `stop`; a second one cancels the body."""
