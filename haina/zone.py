@@ -68,6 +68,11 @@ def area_m2(ring: tuple[Position, ...]) -> float:
     return abs(doubled) / 2
 
 
+def distance_m(one: Position, other: Position) -> float:
+    """Metres between two positions as the crow flies, on the same plane as `area_m2`."""
+    return math.hypot((one[0] - other[0]) * M_PER_DEGREE_LON, (one[1] - other[1]) * M_PER_DEGREE_LAT)
+
+
 def inside(position: Position, ring: tuple[Position, ...]) -> bool:
     """Whether a position lies inside a closed ring (even-odd rule; a point on the ring may count either way)."""
     x, y = position

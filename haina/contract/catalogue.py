@@ -2,10 +2,11 @@
 
 from haina.contract.care import CARE
 from haina.contract.centre import CENTRE
+from haina.contract.crew import CREW
 from haina.contract.measurement import Measurement
 from haina.contract.weather import WEATHER
 
-MEASUREMENTS: dict[str, Measurement] = {declared.name: declared for declared in (*CENTRE, *CARE, *WEATHER)}
+MEASUREMENTS: dict[str, Measurement] = {declared.name: declared for declared in (*CENTRE, *CARE, *CREW, *WEATHER)}
 
 
 def measurement(name: str) -> Measurement:

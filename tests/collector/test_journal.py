@@ -155,7 +155,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalAgainstItsModel = JournalMachine.TestCase
-TestJournalAgainstItsModel.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestJournalAgainstItsModel.settings = settings(max_examples=40, stateful_step_count=20)
 
 
 @pytest.fixture

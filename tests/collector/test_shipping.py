@@ -81,7 +81,7 @@ def seqs(points: Sequence[Point]) -> list[int]:
 
 
 @given(poison=st.sets(st.integers(1, 200), max_size=12))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_poison_stands_alone_and_everything_else_is_stored_once_and_in_order(poison: set[int]) -> None:
     async def check() -> None:
         recent = Recent()

@@ -257,7 +257,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHANGES)
 def test_window_and_deltas_together_always_say_what_a_new_visitor_would_be_told(quick, changes):
     async def scenario():

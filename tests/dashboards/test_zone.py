@@ -50,7 +50,7 @@ def test_the_map_draws_water_roads_station_temple_and_park():
     assert kinds >= {"outline", "area", "creek", "road", "station", "temple", "park"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(AREA_IDS), UNIFORM, UNIFORM)
 def test_a_placed_site_stands_in_its_area_on_ground_that_can_be_built_on(area_id, u, v):
     position = zone.place(area_id, u, v)

@@ -31,7 +31,7 @@ from haina.mqtt.codec import (
 )
 
 # Some payloads are megabytes, and the machine may be busy: slow is no failure here.
-patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+patiently = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 packet_ids = st.integers(1, 65_535)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)

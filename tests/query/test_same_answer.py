@@ -294,7 +294,7 @@ def _towns(draw: st.DrawFn) -> list[Point]:
     ]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     town=_towns(),
     window_s=st.sampled_from([None, 1, 60, 300]),

@@ -76,7 +76,7 @@ def test_cursors_and_points_survive_a_restart(tmp_path: Path) -> None:
     second.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     batches=st.lists(
         st.lists(

@@ -30,7 +30,7 @@ def added_up(lines: list[SentMinute]) -> dict[Key, tuple[int, int, int, int]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     readings=st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 300_000), st.integers(0, HASH_MASK), st.booleans()), max_size=60
