@@ -44,7 +44,7 @@ class WeatherStatistics:
 
 def hear_arrivals(centres: int, days: int, persons_per_day: float, *, seed: int = 1) -> ArrivalStatistics:
     """Let people come to so many centres for so many days, without the hourly factor."""
-    parameters, town = CentreParameters(hour_cv=0), _town(seed)
+    parameters, town = CentreParameters(hour_cv=0, working_calendar=False), _town(seed)
     by_hour, by_day = np.zeros(24), np.zeros((centres, days))
 
     def count(site: Site, number: int) -> Generator[Any, Any, None]:

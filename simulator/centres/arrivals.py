@@ -1,6 +1,7 @@
 """When people come: a non-homogeneous Poisson process, by thinning.
 
-The rate follows a two-humped profile of the 24-hour day, a factor for the weekday, a gamma factor for the day and
+The rate follows a two-humped profile of the 24-hour day, a factor for what the day is in the Chinese working calendar
+(the first working day after a break is busy, a weekend quiet, a holiday quieter), a gamma factor for the day and
 another for the hour: counts of the recorded municipal offices vary more than any Poisson process with a fixed rate
 (Warsaw: day-to-day CV 0.13, Monday 1.6 times the other days, hourly variance 3.6 times the mean).
 """
@@ -12,6 +13,7 @@ from simulator.centres.parameters import CentreParameters
 from simulator.randomness import Stream
 from simulator.town import Site
 from simulator.weather import cyclic
+from simulator.workdays import Day, day_of, follows_a_break
 
 HOUR_S = 3_600
 
@@ -25,7 +27,6 @@ _WEEKEND = (0.4, 0.3, 0.2, 0.15, 0.2, 0.4, 0.9, 2.0, 4.2, 7.4, 9.2, 8.6,
 # fmt: on
 WEEKDAY_PROFILE = tuple(value / sum(_WEEKDAY) for value in _WEEKDAY)
 WEEKEND_PROFILE = tuple(value / sum(_WEEKEND) for value in _WEEKEND)
-_SATURDAY = 5
 
 
 class Demand:
@@ -40,16 +41,14 @@ class Demand:
         self._draws = site.stream("arrivals")
         self._day = self._hour = -1
         self._day_factor = self._hour_factor = 1.0
+        self._is_working_day = True
 
     def rate_per_s(self, at_s: float) -> float:
         """Arrivals per second at a moment of the current hour."""
         self._renew(at_s)
-        weekday = self._town.weekday(at_s)
-        weekend = weekday >= _SATURDAY
-        profile = WEEKEND_PROFILE if weekend else WEEKDAY_PROFILE
-        factor = self._p.weekend_factor if weekend else self._p.monday_factor if weekday == 0 else 1.0
+        profile = WEEKDAY_PROFILE if self._is_working_day else WEEKEND_PROFILE
         share_per_h = cyclic(profile, self._town.local_hour(at_s) - 0.5)
-        return self._persons_per_day * factor * self._day_factor * self._hour_factor * share_per_h / HOUR_S
+        return self._persons_per_day * self._day_factor * self._hour_factor * share_per_h / HOUR_S
 
     def _renew(self, at_s: float) -> None:
         """A new hour has a factor of its own, and so has a new day."""
@@ -60,7 +59,16 @@ class Demand:
         self._hour_factor = _factor(self._factors, self._p.hour_cv)
         if hour // 24 != self._day:
             self._day = hour // 24
-            self._day_factor = _factor(self._factors, self._p.day_cv)
+            self._is_working_day = day_of(self._day, moved=self._p.working_calendar) is Day.WORKING
+            self._day_factor = self._factor_of_the_day() * _factor(self._factors, self._p.day_cv)
+
+    def _factor_of_the_day(self) -> float:
+        """What the calendar makes of demand."""
+        p = self._p
+        if follows_a_break(self._day, moved=p.working_calendar):
+            return p.monday_factor
+        usual = {Day.WORKING: 1.0, Day.WEEKEND: p.weekend_factor, Day.HOLIDAY: p.holiday_factor}
+        return usual[day_of(self._day, moved=p.working_calendar)]
 
     def wait_for_next(self) -> Generator[Any, Any, None]:
         """Wait until somebody comes."""

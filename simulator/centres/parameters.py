@@ -23,8 +23,19 @@ class CentreParameters(Parameters):
     )
     least_kiosks: int = parameter(3, "kiosks", ASSUMED, "The smallest centre has this many.", ge=1, le=40)
     most_kiosks: int = parameter(12, "kiosks", ASSUMED, "The largest centre has this many.", ge=1, le=40)
-    monday_factor: float = parameter(1.6, "1", _WARSAW, "Monday's arrivals against Tuesday to Friday.", gt=0, le=10)
+    monday_factor: float = parameter(
+        1.6,
+        "1",
+        f"{_WARSAW}; for breaks other than weekends {ASSUMED}",
+        "Arrivals of Mondays, and of other working days after two free ones, against plain working days.",
+        gt=0,
+        le=10,
+    )
     weekend_factor: float = parameter(0.55, "1", ASSUMED, "A weekend day's arrivals against a weekday's.", ge=0, le=10)
+    holiday_factor: float = parameter(0.35, "1", ASSUMED, "The same of a public holiday.", ge=0, le=10)
+    working_calendar: bool = parameter(
+        True, "1", "State Council, by the library `holidays`", "Whether holidays and moved working days are kept."
+    )
     day_cv: float = parameter(0.13, "1", _WARSAW, "Day-to-day spread of demand (CV of a gamma factor).", ge=0, le=2)
     hour_cv: float = parameter(
         0.35,

@@ -47,7 +47,7 @@ class Recorded(NamedTuple):
 @lru_cache(maxsize=2)
 def record(seed: int, weeks: int) -> Recorded:
     """Let `Demand` run at each centre."""
-    p = CentreParameters(day_cv=0.0, hour_cv=0.0)
+    p = CentreParameters(day_cv=0.0, hour_cv=0.0, working_calendar=False)
     tuesday = found_town(seed)
     monday_ms = tuesday.start_ms - tuesday.weekday() * DAY_S * 1000
     town = Town(seed=seed, start_ms=monday_ms, run="validation", boot=1, truth=tuesday.truth)
