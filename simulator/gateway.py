@@ -39,13 +39,17 @@ REMEMBERED_COMMANDS = 1_000
 
 
 class Slice:
-    """A stretch of simulated time whose readings travel together. `pending` counts those not durable yet."""
+    """A stretch of simulated time whose readings travel together. `pending` counts those not durable yet.
 
-    __slots__ = ("end_ms", "pending")
+    `offline` are the sites whose gateways held readings of this slice, or of earlier ones, at its end.
+    """
+
+    __slots__ = ("end_ms", "offline", "pending")
 
     def __init__(self, end_ms: int) -> None:
         self.end_ms = end_ms
         self.pending = 0
+        self.offline: tuple[str, ...] = ()
 
 
 class Window:
@@ -120,6 +124,7 @@ class Gateway:
         self._suspected: _Held | None = None  # the first reading said, that a watermark left uncovered
         self._silence_s = SILENCE_RESEND_S
         self._obeyed: dict[str, None] = {}
+        self._status_due = False
         self._watermark_topic = str(Topic(TopicClass.WATERMARK, site.area, site.id, "gateway", "durable")).encode()
         self._status_topic = str(Topic(TopicClass.STATUS, site.area, site.id, "gateway", "connection")).encode()
 
@@ -138,6 +143,7 @@ class Gateway:
 
     def pump(self) -> None:
         """Send what there is room for."""
+        self._say_status()
         connection = self._connection
         if connection is None or not self._unsent or not self.is_connected or not connection.writable:
             return
@@ -151,6 +157,23 @@ class Gateway:
         self.resent += again
         self.published += count - again
         self._last_said_s = time.monotonic()
+
+    def turn(self) -> None:
+        """Tell whether the site is online, now that this has changed; when there is no room, as soon as there is.
+
+        The session itself stays: that the site is offline is the town's truth, not the wire's.
+        """
+        self._status_due = True
+        self._say_status()
+
+    def _say_status(self) -> None:
+        connection = self._connection
+        if connection is not None and self._status_due and self.is_connected and connection.room:
+            self._status_due = False
+            connection.publish([(self._status_topic, encode(self._status()))], retain=True)
+
+    def _status(self) -> Status:
+        return Status(online=self.site.held is None, boot=self._boot, time=self.site.town.now_ms)
 
     def publish_clock(self, clock: Clock) -> None:
         """Tell the town's time; dropped when not connected, because the next one replaces it."""
@@ -189,8 +212,7 @@ class Gateway:
         await connection.subscribe(
             [self._watermark_topic.decode(), f"{PREFIX}/{TopicClass.COMMAND}/{site.area}/{site.id}/+/+"], qos=1
         )
-        status = Status(online=True, boot=self._boot, time=site.town.now_ms)
-        introduction = [(self._status_topic, encode(status))]
+        introduction = [(self._status_topic, encode(self._status()))]
         introduction += [
             (str(Topic(TopicClass.META, site.area, site.id, device.id, "info")).encode(), encode(device.meta()))
             for device in site.devices.values()

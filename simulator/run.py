@@ -3,7 +3,9 @@
 The loop is short. Ask the clock how far the town may go; let SimPy live that *slice*; write what was said into
 the sent ledger; hand it to the gateways; wait while the window of readings that are not durable yet is full.
 The clock message for a slice goes out only after all its readings are durable, so whoever reasons in event
-time may trust it as a watermark.
+time may trust it as a watermark. What the gateway of an offline site holds belongs to the slice in which it is said;
+until that is durable the clock goes on, and names the site as an exception. A run that is stopped meanwhile never said
+it: neither ledger nor store knows of it.
 
 A run keeps a folder: `run.json` (who it is, how far it came), `run.sent` (the sent ledger), `run.truth` (the truth
 ledger), `run.commands` (commands obeyed, replayable). Started again in the same folder, the same scenario goes
@@ -232,6 +234,8 @@ class LiveRun:
         self._slice_s = _SliceLength()
         self._slices: deque[Slice] = deque()
         self._durable_ms = clock.start_ms
+        self._durable_offline: tuple[str, ...] = ()
+        self._offline: set[str] = set()  # the sites last told to be offline
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         self._pace: deque[tuple[float, int]] = deque(maxlen=20)
@@ -298,7 +302,10 @@ class LiveRun:
             await self._pause(LIVE_TICK_S)
             return
         slice_ = Slice(end_ms)
-        self._hand_over(self._slice_s.live(self._town, end_ms), slice_)
+        said = self._slice_s.live(self._town, end_ms)
+        self._turn_gateways()
+        slice_.offline = tuple(site.id for site in self._town.offline.values() if site.held)
+        self._hand_over(said, slice_)
         self._slices.append(slice_)
         self._clock.reached(end_ms, wall_ms)
         self._progress(self._clock)
@@ -308,6 +315,13 @@ class LiveRun:
             await asyncio.sleep(0)
         else:
             await self._pause(LIVE_TICK_S)
+
+    def _turn_gateways(self) -> None:
+        """Let the gateways of sites that went offline, or came back, say so."""
+        offline = set(self._town.offline)
+        for site_id in sorted(offline ^ self._offline):
+            self._gateways[site_id].turn()
+        self._offline = offline
 
     def _hand_over(self, said: list[Emission], slice_: Slice) -> None:
         """Into the ledger first, then into the gateways' custody."""
@@ -368,7 +382,8 @@ class LiveRun:
 
     def _tell_clock(self, *, force: bool = False) -> None:
         while self._slices and self._slices[0].pending == 0:
-            self._durable_ms = self._slices.popleft().end_ms
+            durable = self._slices.popleft()
+            self._durable_ms, self._durable_offline = durable.end_ms, durable.offline
         message = Clock(
             run=self._state.run,
             time=max(self._clock.start_ms, self._durable_ms - LATE_READING_MS),
@@ -378,6 +393,7 @@ class LiveRun:
             paused=self._clock.paused,
             start=self._clock.start_ms,
             live_from=self._clock.live_from_ms,
+            offline=self._durable_offline,
         )
         now_s = time.monotonic()
         if force or self._clock_changed(message) or now_s - self._told_s > CLOCK_HEARTBEAT_S:
@@ -387,7 +403,7 @@ class LiveRun:
     def _clock_changed(self, message: Clock) -> bool:
         told = self._told
         return told is None or any(
-            getattr(told, name) != getattr(message, name) for name in ("time", "speed", "phase", "paused")
+            getattr(told, name) != getattr(message, name) for name in ("time", "speed", "phase", "paused", "offline")
         )
 
     def _achieved(self) -> float:

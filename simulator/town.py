@@ -9,6 +9,10 @@ the outbox after each slice of simulated time, so a model never knows whether it
 nothing. What *happened* (a fall, a broken kiosk) goes to the truth ledger with `town.truth.record(...)`; it
 never travels on the wire.
 
+A site may lose its *uplink*: its devices speak on, its gateway holds what they say, and says it all when the uplink is
+back, late, in order and with the event times it was measured at. Or it may lose its *power*: then nobody speaks, and
+nothing was measured. `town.offline` names the sites that cannot be reached now.
+
 Time inside models is `env.now`: seconds since the run's start. Schedules are local: `town.local_hour()` and
 friends speak Asia/Shanghai, whatever zone the machine is in.
 """
@@ -25,6 +29,9 @@ from simulator.randomness import Stream
 
 SHANGHAI_OFFSET_S = 8 * 3600  # Asia/Shanghai has kept UTC+8 without daylight saving since 1991
 DAY_S = 86_400
+HELD_READINGS = 100_000
+"""What a gateway without uplink keeps: days of a large centre. Beyond it, it keeps the oldest: newer readings are not
+taken, and counted in `Site.untaken`."""
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 
 
@@ -72,11 +79,17 @@ class Device:
 
         `values` holds the present fields in declared order, floats rounded to the field's decimals.
         """
-        town = self.site.town
+        site = self.site
+        town = site.town
+        outbox = town.outbox
+        if site.held is not None:
+            if not site.takes_a_reading():
+                return
+            outbox = site.held
         self.seq = seq = self.seq + 1
         time_ms = town.start_ms + round((town.env.now if at_s is None else at_s) * 1000)
         payload = telemetry_payload(time_ms, town.boot, seq, values)
-        town.outbox.append(Emission(self, measurement, time_ms, seq, payload))
+        outbox.append(Emission(self, measurement, time_ms, seq, payload))
 
     def topic(self, measurement: Measurement) -> bytes:
         """The telemetry topic of this device for a measurement, encoded once."""
@@ -108,6 +121,10 @@ class Site:
         self.kind = kind
         self.position = position
         self.devices: dict[str, Device] = {}
+        self.held: list[Emission] | None = None
+        """What the gateway holds while the site is offline; None while it is not."""
+        self.untaken = 0
+        self._has_power = self._has_uplink = True
         self.gateway = self.device(GATEWAY, GATEWAY, site_kind=kind, **(labels or {}))
 
     def __repr__(self) -> str:
@@ -123,6 +140,43 @@ class Site:
             raise ValueError(f"{self!r} has a device {device_id!r} already")
         device = self.devices[device_id] = Device(self, device_id, kind, labels)
         return device
+
+    @property
+    def has_power(self) -> bool:
+        return self._has_power
+
+    @property
+    def has_uplink(self) -> bool:
+        return self._has_uplink
+
+    def switch_power(self, on: bool) -> None:
+        """Cut the power or bring it back. What the gateway holds outlasts it."""
+        self._has_power = on
+        self._turn()
+
+    def switch_uplink(self, on: bool) -> None:
+        """Cut the uplink or bring it back; once there is power too, the gateway says what it holds."""
+        self._has_uplink = on
+        self._turn()
+
+    def _turn(self) -> None:
+        if self._has_power and self._has_uplink:
+            if self.held is not None:
+                self.town.outbox.extend(self.held)
+                self.held = None
+            self.town.offline.pop(self.id, None)
+        elif self.held is None:
+            self.held = []
+            self.town.offline[self.id] = self
+
+    def takes_a_reading(self) -> bool:
+        """Whether the offline gateway takes one more: there is power, and room."""
+        if not self._has_power:
+            return False
+        if self.held is not None and len(self.held) >= HELD_READINGS:
+            self.untaken += 1
+            return False
+        return True
 
     def stream(self, purpose: str) -> Stream:
         """The site's own random numbers for a purpose."""
@@ -140,6 +194,8 @@ class Town:
         self.boot = boot
         self.truth = truth
         self.sites: dict[str, Site] = {}
+        self.offline: dict[str, Site] = {}
+        """Sites without power or uplink now, in the order in which they lost it."""
         self.outbox: list[Emission] = []
         self._local_start_s = start_ms / 1000 + SHANGHAI_OFFSET_S
 
@@ -187,6 +243,9 @@ class Town:
         device = site.devices.get(topic.device) if site and site.area == topic.area else None
         if device is None:
             return reply(f"there is no device {topic.area}/{topic.site}/{topic.device}")
+        assert site is not None
+        if site.held is not None:
+            return reply(f"{site.id} has no {'uplink' if site.has_power else 'power'} and cannot be reached")
         handler = device.commands.get(topic.name)
         if handler is None:
             known = ", ".join(sorted(device.commands)) or "none"

@@ -68,7 +68,10 @@ class Watermark(msgspec.Struct):
 
 
 class Clock(msgspec.Struct, omit_defaults=True):
-    """The town's time. All readings with an earlier event time were durable before this was published."""
+    """The town's time. All readings with an earlier event time were durable before this was published.
+
+    Except: what the gateways of the sites in `offline` hold until their uplink is back. They will say it late.
+    """
 
     run: str
     time: TIME_MS
@@ -78,6 +81,7 @@ class Clock(msgspec.Struct, omit_defaults=True):
     paused: bool = False
     start: TIME_MS | None = None
     live_from: TIME_MS | None = None  # where history ends
+    offline: tuple[str, ...] = ()  # ids of sites
 
 
 Message = TypeVar("Message", Meta, Status, Command, Reply, Watermark, Clock)
