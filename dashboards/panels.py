@@ -162,11 +162,40 @@ _WINDOWED = frozenset({Kind.TIME_SERIES, Kind.STATE_TIMELINE, Kind.STATUS_HISTOR
 
 
 @dataclass(frozen=True)
+class Headline:
+    """A telling value of a site: key `console.headline.<name>`, its unit, and how far back to look for it."""
+
+    name: str
+    query: Query
+    unit: str
+    decimals: int = 0
+    recent_s: int = 900
+
+
+@dataclass(frozen=True)
+class SiteKind:
+    """How the map shows sites of a kind: key `console.kind_<id>`, a dot, and what its popup tells.
+
+    `colour` is one of the themes' dot colours. Larger dots lie on top of smaller ones.
+    """
+
+    id: str
+    colour: Literal["teal", "blue", "amber", "violet", "rose", "olive"]
+    radius: float = 6
+    headlines: tuple[Headline, ...] = ()
+
+
+@dataclass(frozen=True)
 class Page:
-    """One page: key `page.<id>` of the catalogue, and its panels in reading order."""
+    """One page: key `page.<id>` of the catalogue, its panels in reading order, and the kinds of site it is about.
+
+    `rank` is its place in the menu; pages of one rank stand in the order of their ids.
+    """
 
     id: str
     panels: tuple[Panel, ...]
+    sites: tuple[SiteKind, ...] = ()
+    rank: int = 5
 
     def panel(self, panel_id: str) -> Panel:
         """The panel called `panel_id`. Raises KeyError with a sentence."""
@@ -174,6 +203,11 @@ class Page:
             if panel.id == panel_id:
                 return panel
         raise KeyError(f"page {self.id} has no panel {panel_id!r}")
+
+
+def last(measurement_name: str, field: str) -> Query:
+    """What was said last."""
+    return Query(measurement_name, field, Aggregate.LAST)
 
 
 def readings(measurement_name: str) -> Query:

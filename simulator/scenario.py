@@ -14,24 +14,23 @@ is said all at once in `BadScenario`, one line for each fault: `file:line: key: 
 """
 
 import difflib
+import functools
+import operator
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, Strict, ValidationError, create_model
 
 from haina.zone import areas as zone_areas
-from simulator.care.parameters import CareParameters
-from simulator.centres.parameters import CentreParameters
+from simulator.application import PlaceKind, Plan, applications, place_kinds
 from simulator.parameter import Parameters
-from simulator.weather import WeatherParameters
 
 SUFFIX = ".yaml"
 MAX_FILE_BYTES = 1_000_000
 MAX_NODES = 100_000  # a small file of aliases to aliases could stand for more than memory holds
-MOST_CENTRES, MOST_HOMES = 80, 830  # of one area; twelve areas of 830 homes are h0001 … h9960: four digits
 
 Key = tuple[str | int, ...]
 
@@ -51,55 +50,37 @@ AreaId = Annotated[str, AfterValidator(_on_the_map)]
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=48)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class AreaPlan(_Part):
+class AreaPlan(Plan):
     """How many places of each kind an area has, beside those described in `sites`."""
 
-    centres: int = Field(0, ge=0, le=MOST_CENTRES, description="Unmanned service centres.")
-    homes: int = Field(0, ge=0, le=MOST_HOMES, description="Homes with senior care, one resident each.")
+    def count(self, kind: PlaceKind) -> int:
+        """How many of this kind."""
+        number: int = getattr(self, kind.count)
+        return number
 
 
-class CentreSite(_Part):
-    """A centre described by hand. What is left out is drawn as for any other."""
+class Described(Plan):
+    """A place described by hand. What is left out is drawn as for any other."""
 
-    kind: Literal["centre"]
+    kind: str
     id: SiteId = Field(description="A pseudonym, unique in the town.")
     area: AreaId = Field(description="The area of the map it stands in.")
-    kiosks: int | None = Field(None, ge=1, le=40, description="Kiosks; their kinds are dealt by demand.")
-    arrivals_persons_per_day: float | None = Field(None, gt=0, le=20_000, description="Mean weekday arrivals.")
-    floor_area_m2: float | None = Field(None, gt=0, le=10_000, description="Floor area, m².")
-
-
-class HomeSite(_Part):
-    """A home described by hand. What is left out is drawn as for any other."""
-
-    kind: Literal["home"]
-    id: SiteId = Field(description="A pseudonym, unique in the town.")
-    area: AreaId = Field(description="The area of the map it stands in.")
-    sex: Literal["female", "male"] | None = Field(None, description="The resident's sex.")
-    age: int | None = Field(None, ge=60, le=110, description="The resident's age, years.")
-
-
-SitePlan = Annotated[CentreSite | HomeSite, Field(discriminator="kind")]
 
 
 class ModelParameters(Parameters):
     """What the models are told; whatever is left out keeps its default."""
 
-    centre: CentreParameters = CentreParameters()
-    care: CareParameters = CareParameters()
-    weather: WeatherParameters = WeatherParameters()
+    def of(self, application: str) -> Any:
+        """The parameters of an application."""
+        return getattr(self, application)
 
 
-class Scenario(_Part):
+class Scenario(Plan):
     """A town to be built."""
 
     title: str = Field(min_length=1, max_length=120, description="One line that says what the scenario is for.")
     areas: dict[AreaId, AreaPlan] = Field(min_length=1, description="What each area of the map has.")
-    sites: Annotated[tuple[SitePlan, ...], Strict(False)] = Field(
+    sites: Annotated[tuple[Described, ...], Strict(False)] = Field(
         (), max_length=1_000, description="Places described by hand."
     )
     parameters: ModelParameters = ModelParameters()
@@ -113,15 +94,39 @@ class Scenario(_Part):
     name: str = Field("", max_length=200, description="The file's name without its ending; never written by hand.")
 
 
+def _described(kind: PlaceKind) -> type[Plan]:
+    name = f"{kind.kind.title().replace('-', '')}Site"
+    bases: Any = (Described, kind.plan)
+    fixed: Any = {"kind": (Literal[kind.kind], ...)}
+    model: type[Plan] = create_model(name, __base__=bases, __doc__=Described.__doc__, **fixed)
+    return model
+
+
+_DESCRIBED = {kind.kind: _described(kind) for kind in place_kinds()}
+
+if not TYPE_CHECKING:  # the applications add their keys; whoever reads the types sees those that are always there
+    _COUNTS = {kind.count: (int, Field(0, ge=0, le=kind.most, description=kind.sentence)) for kind in place_kinds()}
+    _SETS = {application.name: (application.parameters, application.parameters()) for application in applications()}
+    AreaPlan = create_model("AreaPlan", __base__=AreaPlan, __doc__=AreaPlan.__doc__, **_COUNTS)
+    ModelParameters = create_model(
+        "ModelParameters", __base__=ModelParameters, __doc__=ModelParameters.__doc__, **_SETS
+    )
+    _SITE = Annotated[functools.reduce(operator.or_, _DESCRIBED.values()), Field(discriminator="kind")]
+    Scenario = create_model(
+        "Scenario",
+        __base__=Scenario,
+        __doc__=Scenario.__doc__,
+        areas=(dict[AreaId, AreaPlan], Scenario.model_fields["areas"]),
+        sites=(Annotated[tuple[_SITE, ...], Strict(False)], Scenario.model_fields["sites"]),
+        parameters=(ModelParameters, ModelParameters()),
+    )
+
 _MODELS: dict[Key, type[BaseModel]] = {
     (): Scenario,
     ("areas", "*"): AreaPlan,
-    ("sites", "*", "centre"): CentreSite,
-    ("sites", "*", "home"): HomeSite,
+    **{("sites", "*", kind): model for kind, model in _DESCRIBED.items()},
     ("parameters",): ModelParameters,
-    ("parameters", "centre"): CentreParameters,
-    ("parameters", "care"): CareParameters,
-    ("parameters", "weather"): WeatherParameters,
+    **{("parameters", each.name): each.parameters for each in applications()},
 }
 
 
@@ -190,10 +195,13 @@ def json_schema() -> dict[str, Any]:
 def parameters_markdown() -> str:
     """Every parameter of every model as Markdown tables: default, unit, what it is, and where it comes from."""
     parts = []
-    for key, model in ModelParameters.model_fields.items():
-        declared: type[BaseModel] = model.annotation  # type: ignore[assignment]
-        rows = [f"### `{key}`\n", "| parameter | default | unit | what it is | source |", "|---|---|---|---|---|"]
-        for name, field in declared.model_fields.items():
+    for application in applications():
+        rows = [
+            f"### `{application.name}`\n",
+            "| parameter | default | unit | what it is | source |",
+            "|---|---|---|---|---|",
+        ]
+        for name, field in application.parameters.model_fields.items():
             extra: dict[str, Any] = field.json_schema_extra  # type: ignore[assignment]
             unit = "" if extra["unit"] == "1" else extra["unit"]
             cells = (f"`{name}`", _default(field.default), unit, field.description or "", extra["source"])
@@ -261,7 +269,7 @@ def _taken_ids(data: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
             continue
         if site_id in seen:
             yield ("sites", number, "id"), f"{site_id!r} is taken; each site needs an id of its own"
-        if site_id[0] in "chw" and site_id[1:].isdigit():
+        if site_id[:1].isalpha() and site_id[1:].isdigit():  # whatever the letter: an application to come may use it
             yield ("sites", number, "id"), f"{site_id!r} looks like a numbered site; choose a word, such as town-hall"
         seen.add(site_id)
 
@@ -271,7 +279,7 @@ def _key(loc: tuple[str | int, ...]) -> Key:
     return tuple(
         part
         for number, part in enumerate(loc)
-        if part != "[key]" and not (number == 2 and loc[0] == "sites" and part in {"centre", "home"})
+        if part != "[key]" and not (number == 2 and loc[0] == "sites" and part in _DESCRIBED)
     )
 
 
@@ -316,7 +324,7 @@ def _sentence(error: Any) -> str:
         case "union_tag_invalid":
             return f"kind must be one of {context['expected_tags']} (got {context['tag']!r})"
         case "union_tag_not_found":
-            return "kind is missing; it is 'centre' or 'home'"
+            return f"kind is missing; it is {' or '.join(map(repr, _DESCRIBED))}"
         case "string_pattern_mismatch":
             return f"must be lower-case letters, digits, '_', '.' and '-' {got}"
         case "model_type" | "dict_type":

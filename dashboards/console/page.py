@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from dashboards.console.feed import RANGES
 from dashboards.pages import PAGES
-from dashboards.panels import Kind, Page, Panel
+from dashboards.panels import Kind, Page, Panel, SiteKind
 from dashboards.text import LANGUAGES, Language, catalogue
 from haina import __version__, zone
 from haina.contract import MEASUREMENTS
@@ -50,12 +50,14 @@ def lay_out(app: FastAPI) -> None:
     """Add the pages to the application."""
     app.mount("/leaflet", StaticFiles(directory=_LEAFLET_STYLE), name="leaflet")
     for page in PAGES.values():
-        ui.page("/" if page.id == "town" else f"/{page.id}", title=f"Haina · {catalogue('en')[f'page.{page.id}']}")(
-            _builder(page)
-        )
+        ui.page(_path(page.id), title=f"Haina · {catalogue('en')[f'page.{page.id}']}")(_builder(page))
     ui.run_with(
         app, title="Haina", favicon=_FAVICON, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None
     )
+
+
+def _path(page_id: str) -> str:
+    return "/" if page_id == "town" else f"/{page_id}"
 
 
 def _builder(page: Page) -> Any:
@@ -109,11 +111,12 @@ def _head(page: Page, language: Language, theme: str) -> str:
         "language": language,
         "languages": LANGUAGES,
         "page": page.id,
-        "pages": [{"id": each, "path": "/" if each == "town" else f"/{each}"} for each in PAGES],
+        "pages": [{"id": each, "path": _path(each)} for each in PAGES],
         "ranges": list(RANGES),
         "range_s": {name: seconds for name, (seconds, _) in RANGES.items()},
         "areas": [{"id": area.id, "en": area.name_en, "zh": area.name_zh} for area in zone.areas()],
         "measurements": list(MEASUREMENTS),
+        "kinds": {kind.id: _describe_kind(kind, about, language) for about in PAGES.values() for kind in about.sites},
         "panels": {panel.id: describe(panel, language) for panel in page.panels},
         "text": catalogue(language),
         "version": __version__,
@@ -127,6 +130,18 @@ def _head(page: Page, language: Language, theme: str) -> str:
         '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");</script>'
         f'<link rel="stylesheet" href="/leaflet/leaflet.css"><link rel="stylesheet" href="/assets/style.css">'
     )
+
+
+def _describe_kind(kind: SiteKind, about: Page, language: Language) -> dict[str, Any]:
+    """A kind of site as the map gets it; one on the town's page has no page of its own."""
+    words = catalogue(language)
+    return {
+        "name": words[f"console.kind_{kind.id}"],
+        "colour": kind.colour,
+        "radius": kind.radius,
+        "headlines": {each.name: words[f"console.headline.{each.name}"] for each in kind.headlines},
+        "path": "" if about.id == "town" else _path(about.id),
+    }
 
 
 def describe(panel: Panel, language: Language) -> dict[str, Any]:

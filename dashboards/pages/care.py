@@ -1,8 +1,10 @@
 """Senior care at home: movement, rest, body values, water, doors, and calls for help."""
 
 from dashboards.pages.town import HOMES_REPORTING, RESIDENTS, RESIDENTS_IN_BED, RESIDENTS_WALKING
-from dashboards.panels import Kind, Level, Line, Page, Panel, Span, State, Threshold, readings
+from dashboards.panels import Headline, Kind, Level, Line, Page, Panel, SiteKind, Span, State, Threshold, last, readings
 from haina.query import Aggregate, Filter, Query
+
+_HOUR_S = 3_600
 
 # WHO pulse oximetry training manual (2011): below 95 % look closer, below 90 % is hypoxaemia.
 SPO2_WATCH_PCT = 95
@@ -155,4 +157,19 @@ CARE = Page(
             most_series=12,
         ),
     ),
+    sites=(
+        SiteKind(
+            "home",
+            "blue",
+            radius=2.5,
+            headlines=(
+                Headline("in_bed", last("home_bed", "in_bed"), "yes_no", recent_s=2 * _HOUR_S),
+                Headline("heart_rate", last("wearable", "heart_rate_bpm"), "bpm", recent_s=_HOUR_S),
+                Headline("spo2", last("wearable", "spo2_pct"), "percent", recent_s=2 * _HOUR_S),
+                Headline("steps", Query("wearable", "steps", Aggregate.SUM), "steps", recent_s=_HOUR_S),
+                Headline("battery", last("wearable", "battery_pct"), "percent"),
+            ),
+        ),
+    ),
+    rank=2,
 )

@@ -1,7 +1,7 @@
 """The unmanned service centres: queues, waits, sessions, kiosks, air and power."""
 
 from dashboards.pages.town import PEOPLE_IN_CENTRES, PEOPLE_WAITING
-from dashboards.panels import Kind, Level, Line, Page, Panel, Span, State, Threshold, readings
+from dashboards.panels import Headline, Kind, Level, Line, Page, Panel, SiteKind, Span, State, Threshold, last, readings
 from haina.contract.centre import FAULTS, KIOSK_STATES, OUTCOMES, SERVICES
 from haina.query import Aggregate, Filter, Query
 
@@ -238,4 +238,19 @@ CENTRES = Page(
             bars=True,
         ),
     ),
+    sites=(
+        SiteKind(
+            "centre",
+            "teal",
+            radius=7,
+            headlines=(
+                Headline("inside", last("centre_door", "occupancy_persons"), "persons"),
+                Headline("waiting", last("centre_queue", "waiting_persons"), "persons"),
+                Headline("co2", last("centre_air", "co2_ppm"), "ppm"),
+                Headline("temperature", last("centre_air", "temperature_c"), "celsius", 1),
+                Headline("power", last("centre_energy", "power_w"), "watt"),
+            ),
+        ),
+    ),
+    rank=1,
 )

@@ -26,7 +26,7 @@ READINGS = Panel(
     Kind.BAR_CHART,
     tuple(Line(readings(name), f"m_{name}") for name in MEASUREMENTS),
     span=Span.RANGE,
-    most_series=24,
+    most_series=40,
     width=4,
     height=10,
 )
@@ -40,4 +40,5 @@ COLLECTOR = Page(
         _by_area("wearable_readings_by_area", "wearable"),
         Panel("about_line", Kind.TEXT, width=12, height=3),
     ),
+    rank=9,
 )

@@ -1,6 +1,6 @@
 """The town at a glance: who is where, what is on, and that messages flow."""
 
-from dashboards.panels import Kind, Line, Page, Panel, Span, readings
+from dashboards.panels import Headline, Kind, Line, Page, Panel, SiteKind, Span, last, readings
 from haina.contract import MEASUREMENTS
 from haina.query import Aggregate, Filter, Query
 
@@ -59,7 +59,7 @@ MESSAGES = Panel(
     least_window_s=300,
     stacked=True,
     low=0,
-    most_series=24,
+    most_series=40,
     decimals=1,
 )
 
@@ -120,4 +120,17 @@ TOWN = Page(
             low=0,
         ),
     ),
+    sites=(
+        SiteKind("crew", "rose", radius=5),
+        SiteKind(
+            "weather",
+            "amber",
+            headlines=(
+                Headline("temperature", last("weather", "temperature_c"), "celsius", 1),
+                Headline("humidity", last("weather", "humidity_pct"), "percent"),
+                Headline("pm25", last("weather", "pm25_ug_m3"), "ug_m3"),
+            ),
+        ),
+    ),
+    rank=0,
 )

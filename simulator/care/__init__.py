@@ -5,29 +5,32 @@ Read `resident` (who, and the day's plan), `life` (moving through the home), `ho
 and source; numbers of one module only stand at its top.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
+from pydantic import Field
+
+from simulator.application import Application, Place, PlaceKind, Plan, Shared
 from simulator.care.body import BED_PERIOD_S, MINUTE_S, Bodies
 from simulator.care.home import DAY_S, QUARTER_S, Home, install
 from simulator.care.life import Life
 from simulator.care.misfortune import Misfortune
 from simulator.care.parameters import CareParameters
 from simulator.care.resident import draw_resident
-from simulator.care.rota import phase_s, rota, rota_by_second
-from simulator.town import Site, Town
+from simulator.rota import phase_s, rota, rota_by_second
+from simulator.town import Town
 
-__all__ = ["CareParameters", "HomePlan", "settle_homes"]
+__all__ = ["APPLICATION", "CareParameters", "HomePlan", "settle_homes"]
 
 
-class HomePlan(NamedTuple):
+class HomePlan(Plan):
     """What a scenario fixes about a home; None is drawn."""
 
-    sex: Literal["female", "male"] | None = None
-    age: int | None = None
+    sex: Literal["female", "male"] | None = Field(None, description="The resident's sex.")
+    age: int | None = Field(None, ge=60, le=110, description="The resident's age, years.")
 
 
-def settle_homes(town: Town, plans: Sequence[tuple[Site, HomePlan]], parameters: CareParameters, boost: float) -> None:
+def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float) -> None:
     """Install the devices of all homes and let their residents live, from the town's start on."""
     sites = [site for site, _ in plans]
     for site in sites:
@@ -59,3 +62,25 @@ def _keep_reporting(town: Town, homes: Sequence[Home], bodies: Bodies, p: CarePa
         rota(town.env, p.heartbeat_s, phases("smoke phase", p.heartbeat_s), lambda i, at_s: homes[i].report_smoke(at_s))
     )
     start(rota(town.env, DAY_S, phases("sos phase", DAY_S), lambda i, at_s: homes[i].report_sos(at_s)))
+
+
+def _populate(town: Town, places: Mapping[str, Sequence[Place]], parameters: CareParameters, shared: Shared) -> None:
+    settle_homes(town, places[HOME.kind], parameters, shared.boost)
+
+
+HOME = PlaceKind(
+    kind="home",
+    count="homes",
+    letter="h",
+    digits=4,
+    most=830,  # twelve areas of 830 homes are h0001 … h9960: four digits
+    sentence="Homes with senior care, one resident each.",
+    plan=HomePlan,
+)
+APPLICATION = Application(
+    "care",
+    CareParameters,
+    _populate,
+    (HOME,),
+    after=("centre",),  # in no need of it; moments with several messages keep their order
+)

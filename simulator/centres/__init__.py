@@ -4,22 +4,25 @@ Read `centre` (a visit from gate to gate), `arrivals` (when people come), `kiosk
 electricity). `parameters` lists every number with its unit and source.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
+from simulator.application import Application, Place, PlaceKind, Plan, Shared
 from simulator.centres.centre import Centre, kinds_of
 from simulator.centres.parameters import CentreParameters
-from simulator.town import Site
+from simulator.town import Site, Town
 from simulator.weather import Weather
 
-__all__ = ["Centre", "CentreParameters", "CentrePlan", "open_centre"]
+__all__ = ["APPLICATION", "CENTRE", "Centre", "CentreParameters", "CentrePlan", "open_centre"]
 
 
-class CentrePlan(NamedTuple):
+class CentrePlan(Plan):
     """What a scenario fixes about a centre; None is drawn."""
 
-    kiosks: int | None = None
-    arrivals_persons_per_day: float | None = None
-    floor_area_m2: float | None = None
+    kiosks: int | None = Field(None, ge=1, le=40, description="Kiosks; their kinds are dealt by demand.")
+    arrivals_persons_per_day: float | None = Field(None, gt=0, le=20_000, description="Mean weekday arrivals.")
+    floor_area_m2: float | None = Field(None, gt=0, le=10_000, description="Floor area, m².")
 
 
 def open_centre(site: Site, plan: CentrePlan, parameters: CentreParameters, weather: Weather) -> Centre:
@@ -29,3 +32,21 @@ def open_centre(site: Site, plan: CentrePlan, parameters: CentreParameters, weat
     usual = round(persons_per_day / parameters.kiosk_persons_per_day)
     kiosks = plan.kiosks or min(max(usual, parameters.least_kiosks), parameters.most_kiosks)
     return Centre(site, kinds_of(kiosks), persons_per_day, plan.floor_area_m2, parameters, weather)
+
+
+def _populate(_: Town, places: Mapping[str, Sequence[Place]], parameters: CentreParameters, shared: Shared) -> None:
+    weather = shared.offered(Weather)
+    for site, plan in places[CENTRE.kind]:
+        open_centre(site, plan, parameters, weather)
+
+
+CENTRE = PlaceKind(
+    kind="centre",
+    count="centres",
+    letter="c",
+    digits=2,
+    most=80,
+    sentence="Unmanned service centres.",
+    plan=CentrePlan,
+)
+APPLICATION = Application("centre", CentreParameters, _populate, (CENTRE,), after=("weather",))

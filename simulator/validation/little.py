@@ -6,14 +6,14 @@ waiting list, the times are taken request by request from outside, so somebody w
 twice or dropped shows at once. There is no sampling error: the tolerance is that of floating-point sums.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import simpy
 from simpy.resources.resource import SortedQueue
 
-from simulator.centres import CentrePlan, open_centre
-from simulator.scenario import CentreSite, Scenario, load, shipped
+from simulator.centres import CENTRE, open_centre
+from simulator.population import planned
+from simulator.scenario import load, shipped
 from simulator.town import DAY_S
 from simulator.validation.finding import Finding, Settings
 from simulator.validation.laboratory import ZHENRU, found_town, weather_of
@@ -90,15 +90,15 @@ def little(settings: Settings) -> list[Finding]:
     findings = []
     for name in shipped():
         scenario = load(name)
-        if settings.quick and sum(area.centres for area in scenario.areas.values()) > 10:
+        if settings.quick and len(list(planned(scenario, CENTRE))) > 10:
             continue
         days = settings.sized(1, 2)
         town = found_town(settings.seed)
-        weather = weather_of(town, scenario.parameters.weather)
+        weather = weather_of(town, scenario.parameters.of("weather"))
         watches = []
-        for area, centre_id, plan in _centres(scenario):
+        for area, centre_id, plan in planned(scenario, CENTRE):
             site = town.site(area, centre_id, "centre", ZHENRU)
-            centre = open_centre(site, plan, scenario.parameters.centre, weather)
+            centre = open_centre(site, plan, scenario.parameters.of("centre"), weather)
             watches += [Watch(pool.slots) for pool in centre.pools.values()]
         while town.env.now < days * DAY_S:
             town.env.run(until=min(town.env.now + DAY_S / 8, days * DAY_S))
@@ -125,12 +125,3 @@ def compare(name: str, watches: list[Watch], length_s: float) -> Finding:
         "Little, Oper. Res. 9 (1961); Stidham 1974 for sample paths",
         f"identity; {sum(watch.asked for watch in watches):,} requests, {delayed:,} of which waited",
     )
-
-
-def _centres(scenario: Scenario) -> Iterator[tuple[str, str, CentrePlan]]:
-    for area, plan in sorted(scenario.areas.items()):
-        for number in range(plan.centres):
-            yield area, f"{area}-c{number}", CentrePlan()
-    for site in scenario.sites:
-        if isinstance(site, CentreSite):
-            yield site.area, site.id, CentrePlan(site.kiosks, site.arrivals_persons_per_day, site.floor_area_m2)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.console.headlines import headlines
 from dashboards.grafana import render
-from dashboards.pages import PAGES
+from dashboards.pages import PAGES, SITES
 from dashboards.panels import Kind, Line, Panel, Span, readings
 from dashboards.text import LANGUAGES, catalogue, text
 from haina.contract import MEASUREMENTS
@@ -85,7 +84,10 @@ def used_keys():
         keys |= {f"page.{page.id}", f"panel.{panel.id}", f"about.{panel.id}", f"unit.{panel.unit}"}
         keys |= {f"line.{line.name}" for line in panel.lines if line.name}
         keys |= {f"state.{state.name}" for state in panel.states}
-    keys |= {f"unit.{headline.unit}" for kind in ("centre", "home", "weather") for headline in headlines(kind)}
+    for kind in SITES.values():
+        keys.add(f"console.kind_{kind.id}")
+        for headline in kind.headlines:
+            keys |= {f"unit.{headline.unit}", f"console.headline.{headline.name}"}
     for path in [*DASHBOARDS.rglob("*.py"), *DASHBOARDS.rglob("*.js")]:
         keys |= set(re.findall(r"[\"'`](console\.[a-z0-9_.]+)[\"'`]", path.read_text(encoding="utf-8")))
     return keys

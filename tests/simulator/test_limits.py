@@ -5,19 +5,15 @@ from typing import Any
 
 import pytest
 
-from simulator.care.parameters import CareParameters
-from simulator.centres.parameters import CentreParameters
-from simulator.parameter import Parameters
-from simulator.weather import WeatherParameters
+from simulator.application import Application, applications
 from tests.simulator.towns import HOUR_S, MIDNIGHT_MS, build, live
 
-MODELS: dict[str, type[Parameters]] = {"centre": CentreParameters, "care": CareParameters, "weather": WeatherParameters}
 JUST_INSIDE = 1e-3
 
 
 def at_limits() -> Iterator[Any]:
-    for model, parameters in MODELS.items():
-        for name, field in parameters.model_json_schema()["properties"].items():
+    for application in applications():
+        for name, field in application.parameters.model_json_schema()["properties"].items():
             for limit, inside in (
                 ("minimum", 0),
                 ("exclusiveMinimum", JUST_INSIDE),
@@ -27,13 +23,14 @@ def at_limits() -> Iterator[Any]:
                 if limit in field:
                     value = field[limit] + inside
                     yield pytest.param(
-                        model, name, int(value) if field["type"] == "integer" else value, id=f"{name}={value:g}"
+                        application, name, int(value) if field["type"] == "integer" else value, id=f"{name}={value:g}"
                     )
 
 
-@pytest.mark.parametrize(("model", "name", "value"), list(at_limits()))
-def test_a_parameter_at_its_limit_makes_a_town_that_lives(model: str, name: str, value: float) -> None:
-    text = f"areas: {{a01: {{centres: 1, homes: 2}}}}\nparameters: {{{model}: {{{name}: {value}}}}}\nboost: 100\n"
+@pytest.mark.parametrize(("application", "name", "value"), list(at_limits()))
+def test_a_parameter_at_its_limit_makes_a_town_that_lives(application: Application, name: str, value: float) -> None:
+    places = ", ".join(f"{kind.count}: 2" for kind in application.places)
+    text = f"areas: {{a01: {{{places}}}}}\nparameters: {{{application.name}: {{{name}: {value}}}}}\nboost: 100\n"
     town, _ = build(text, start_ms=MIDNIGHT_MS + 21 * HOUR_S * 1000)
     live(town, 0.3 * HOUR_S)
     town.env.run(until=town.env.now + 30)

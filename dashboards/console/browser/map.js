@@ -2,31 +2,18 @@
 import { leaflet as L } from "nicegui-leaflet";
 import { live, wish } from "/assets/live.js";
 import { colour, h, say } from "/assets/dom.js";
-import { areaName, language, number, says, t } from "/assets/words.js";
+import { areaName, kinds, language, number, says, t } from "/assets/words.js";
 
 const ORDER = ["outline", "park", "square", "temple", "creek", "pond", "street", "road", "hall", "metro", "area", "station"];
-const RADIUS = { centre: 7, home: 2.5, weather: 6 };
 const STATES = {
   online: () => t("console.state_online"),
   offline: () => t("console.state_offline"),
   fault: () => t("console.state_fault"),
   unknown: () => t("console.health_unknown"),
 };
-const KINDS = { centre: () => t("console.kind_centre"), home: () => t("console.kind_home"), weather: () => t("console.kind_weather") };
-const HEADLINES = {
-  inside: () => t("console.headline.inside"),
-  waiting: () => t("console.headline.waiting"),
-  co2: () => t("console.headline.co2"),
-  temperature: () => t("console.headline.temperature"),
-  power: () => t("console.headline.power"),
-  in_bed: () => t("console.headline.in_bed"),
-  heart_rate: () => t("console.headline.heart_rate"),
-  spo2: () => t("console.headline.spo2"),
-  steps: () => t("console.headline.steps"),
-  battery: () => t("console.headline.battery"),
-  humidity: () => t("console.headline.humidity"),
-  pm25: () => t("console.headline.pm25"),
-};
+const UNDECLARED = { colour: "teal", radius: 4, headlines: {} };
+const kindOf = (site) => kinds[site.kind] ?? UNDECLARED; // a kind that no page is about
+const IS_SMALL = 4; // a radius below which a dot is one of many
 
 function groundStyle(kind) {
   const none = { stroke: false, fill: false, interactive: false };
@@ -61,8 +48,10 @@ function groundStyle(kind) {
 
 function dotStyle(site, zoom) {
   const grown = 1.28 ** Math.max(zoom - 14.5, -1);
-  const radius = (RADIUS[site.kind] ?? 4) * grown;
-  const base = { radius, weight: site.kind === "home" ? 0.5 : 1.6, color: colour("dot-edge"), fillOpacity: site.kind === "home" ? 0.8 : 0.96, opacity: 1 };
+  const kind = kindOf(site);
+  const radius = kind.radius * grown;
+  const isSmall = kind.radius < IS_SMALL;
+  const base = { radius, weight: isSmall ? 0.5 : 1.6, color: colour("dot-edge"), fillOpacity: isSmall ? 0.8 : 0.96, opacity: 1 };
   switch (site.state) {
     case "fault":
       return { ...base, fillColor: colour("fill-bad"), radius: radius * 1.15 };
@@ -71,7 +60,7 @@ function dotStyle(site, zoom) {
     case "unknown":
       return { ...base, fillColor: colour("raised"), color: colour("fill-off"), weight: 1.2 };
     default:
-      return { ...base, fillColor: colour(site.kind === "home" ? "dot-home" : site.kind === "weather" ? "dot-weather" : "accent") };
+      return { ...base, fillColor: colour(`dot-${kind.colour}`) };
   }
 }
 
@@ -181,8 +170,8 @@ export function map(element) {
           dots.delete(id);
         }
       }
-      // Homes first, so that the few centres lie on top of the many.
-      const all = [...live.sites.values()].sort((one, other) => (one.kind === "home" ? 0 : 1) - (other.kind === "home" ? 0 : 1));
+      // The small first, so that the few centres lie on top of the many homes.
+      const all = [...live.sites.values()].sort((one, other) => kindOf(one).radius - kindOf(other).radius);
       all.forEach(drawSite);
     } else {
       changed.forEach(drawSite);
@@ -216,7 +205,7 @@ export function map(element) {
   }
 
   function frame(site, content) {
-    const kind = KINDS[site.kind]?.() ?? site.kind;
+    const kind = kindOf(site).name ?? site.kind;
     const state = h("span", { class: `state ${site.state}`, text: STATES[site.state]() });
     const heading = h("h3", {}, site.id, state);
     return h("div", { class: "about-site" }, heading, h("p", { class: "quietly", text: `${kind} · ${areaName(site.area)}` }), ...content);
@@ -230,12 +219,11 @@ export function map(element) {
       told = { ...live.sites.get(id), values: [], problem: t("console.notice_console") };
     }
     if (popupSite !== id) return;
-    const list = h("dl", {}, ...told.values.flatMap((each) => [h("dt", { text: HEADLINES[each.name]() }), h("dd", { text: says(each.value, each.unit, each.decimals) })]));
-    const pageOf = { centre: "/centres", home: "/care" }[told.kind];
+    const list = h("dl", {}, ...told.values.flatMap((each) => [h("dt", { text: kindOf(told).headlines[each.name] }), h("dd", { text: says(each.value, each.unit, each.decimals) })]));
     const content = [
       told.problem ? h("p", { class: "quietly", text: told.problem }) : told.values.length ? list : h("p", { class: "quietly", text: t("console.empty_site") }),
       ...told.faults.map((device) => restartRow(told, device)),
-      pageOf ? h("a", { class: "go", href: `${pageOf}?area=${told.area}&site=${told.id}`, text: t("console.open_page") }) : null,
+      kindOf(told).path ? h("a", { class: "go", href: `${kindOf(told).path}?area=${told.area}&site=${told.id}`, text: t("console.open_page") }) : null,
     ].filter(Boolean);
     popup.setContent(frame(told, content));
   }

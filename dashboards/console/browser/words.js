@@ -7,6 +7,7 @@ export const ranges = told.ranges;
 export const rangeS = told.range_s;
 export const areas = told.areas;
 export const panels = told.panels;
+export const kinds = told.kinds;
 export const measurements = told.measurements;
 export const language = told.language;
 export const languages = told.languages;

@@ -9,11 +9,12 @@ The model starts in its stationary state: each anomaly is drawn from the distrib
 """
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from haina.contract.weather import WEATHER_STATION
+from simulator.application import Application, Place, Shared, found
 from simulator.parameter import ASSUMED, Parameters, parameter
 from simulator.town import DAY_S, Device, Town
 
@@ -126,3 +127,11 @@ def cyclic(values: tuple[float, ...], position: float) -> float:
     low = math.floor(position)
     share = position - low
     return values[low % len(values)] * (1 - share) + values[(low + 1) % len(values)] * share
+
+
+def _populate(town: Town, _: Mapping[str, Sequence[Place]], parameters: WeatherParameters, shared: Shared) -> None:
+    site = found(town, shared.areas[0], "w01", "weather")
+    shared.offer(Weather(town, parameters, site.device("station", "weather-station")))
+
+
+APPLICATION = Application("weather", WeatherParameters, _populate)
