@@ -26,7 +26,7 @@ from haina.contract.centre import (
 from simulator.centres.arrivals import Demand
 from simulator.centres.kiosk import CUSTOMER, RETURNING, Kiosk, Kiosks
 from simulator.centres.parameters import CentreParameters
-from simulator.centres.room import Room, floor_of
+from simulator.room import Room
 from simulator.town import DAY_S, Site
 from simulator.weather import Weather
 
@@ -48,6 +48,8 @@ _RELATIVE_TIME = {
 }
 _MOST_SHEETS = 4
 _METERS_SINCE_D = 18_262  # assumed: the power meter was new on 1 January 2020
+_METER_KWH_PER_DAY = 60  # assumed, above what a centre uses: a later start finds the meter further on
+_FIVE_KIOSKS, _LEAST_ROOM = 5, 2  # a floor area is that of five kiosks, and no smaller than that of two
 
 
 class Centre:
@@ -86,8 +88,10 @@ class Centre:
         for _ in range(inside):
             site.env.process(self._visit(is_inside=True))
         meter_days = max(site.town.start_ms / 1000 / DAY_S - _METERS_SINCE_D, 0)
-        floor = floor_m2 or floor_of(parameters, len(self.kiosks))
-        self._room = Room(parameters, weather, floor, site.stream("room"), inside, meter_days)
+        floor = floor_m2 or parameters.floor_area_m2 * max(len(self.kiosks), _LEAST_ROOM) / _FIVE_KIOSKS
+        draws = site.stream("room")
+        meter_kwh = draws.uniform(0, 5_000) + meter_days * _METER_KWH_PER_DAY
+        self._room = Room(parameters, weather, floor, draws, inside, meter_kwh)
         site.env.process(self._receive())
         site.env.process(self._report())
 
@@ -225,8 +229,10 @@ class Centre:
         self._count()
         length_s = self._env.now - self._last_report_s
         if length_s > 0:
+            p = self._p
+            kiosks_w = len(self.kiosks) * p.kiosk_idle_w + self._busy_seconds / length_s * p.kiosk_busy_w
             self._room.pass_time(
-                length_s, self._person_seconds / length_s, len(self.kiosks), self._busy_seconds / length_s
+                length_s, self._person_seconds / length_s, p.base_w + kiosks_w, kiosks_w + 0.5 * p.base_w
             )
         self._person_seconds = self._busy_seconds = 0.0
         self._last_report_s = self._env.now

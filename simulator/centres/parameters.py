@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from simulator.parameter import ASSUMED, Parameters, parameter
+from simulator.parameter import ASSUMED, parameter
+from simulator.room import RoomParameters
 
 KioskKind = Literal["household", "social-security", "medical-insurance", "tax", "certificate"]
 
@@ -11,7 +12,7 @@ _WARSAW = "Warsaw municipal offices, 18 working days (simulator/calibration/targ
 _SELF_SERVICE = "assumed, between Antczak & Weron 2019 (self-service) and Brown et al. JASA 2005 (staffed)"
 
 
-class CentreParameters(Parameters):
+class CentreParameters(RoomParameters):
     """Parameters of every centre of a scenario; an explicit site may set its own demand, kiosks and floor."""
 
     arrivals_persons_per_day: float = parameter(
@@ -82,28 +83,6 @@ class CentreParameters(Parameters):
     floor_area_m2: float = parameter(
         60.0, "m²", ASSUMED, "Floor of a five-kiosk centre; grows with kiosks.", gt=0, le=10_000
     )
-    height_m: float = parameter(2.8, "m", ASSUMED, "Height of the room.", gt=0, le=20)
-    air_changes_per_h: float = parameter(1.2, "1/h", ASSUMED, "Outdoor air by ventilation and leaks.", gt=0, le=50)
-    co2_outdoor_ppm: float = parameter(
-        425.0, "ppm", "global mean 2024, NOAA", "Carbon dioxide outdoors.", ge=300, le=1_000
-    )
-    co2_l_per_h_person: float = parameter(
-        18.0, "L/h", "Persily & de Jonge, Indoor Air 2017: light activity", "Carbon dioxide breathed out.", gt=0, le=100
-    )
-    heat_w_person: float = parameter(75.0, "W", "ISO 7730: sensible heat, standing", "Heat given off.", ge=0, le=500)
-    moisture_g_per_h_person: float = parameter(55.0, "g/h", ASSUMED, "Water vapour given off.", ge=0, le=1_000)
-    set_point_c: float = parameter(
-        26.0, "°C", "China's public buildings rule: not below 26 °C in summer", "Cooling set point.", ge=5, le=40
-    )
-    heating_set_point_c: float = parameter(
-        20.0, "°C", "China's public buildings rule: not above 20 °C in winter", "Heating set point.", ge=0, le=40
-    )
-    loss_w_per_k_m2: float = parameter(4.0, "W/(K m²)", ASSUMED, "Heat through the shell per floor area.", gt=0, le=50)
-    heat_capacity_kj_per_k_m2: float = parameter(
-        110.0, "kJ/(K m²)", "ISO 13790: light construction", "Heat capacity per floor area.", gt=0, le=1_000
-    )
-    hvac_w_per_m2: float = parameter(120.0, "W/m²", ASSUMED, "Heat the air conditioner can move.", gt=0, le=1_000)
-    hvac_cop: float = parameter(3.2, "1", ASSUMED, "Heat moved for each unit of electricity.", gt=0, le=10)
     base_w: float = parameter(450.0, "W", ASSUMED, "Light, gate, network and cameras.", ge=0, le=100_000)
     kiosk_idle_w: float = parameter(90.0, "W", ASSUMED, "A kiosk that waits.", ge=0, le=10_000)
     kiosk_busy_w: float = parameter(60.0, "W", ASSUMED, "What a busy kiosk draws on top.", ge=0, le=10_000)

@@ -1,7 +1,7 @@
-"""The air and the electricity of a centre, minute by minute.
+"""The air and the electricity of a room that people come to: a service centre, a shop, a meeting room.
 
 Carbon dioxide follows a mass balance: people breathe it out, outdoor air carries it away,
-V·dC/dt = G·n - Q·(C - C_outdoor). Water vapour does the same. Heat flows in from people, kiosks and through the
+V·dC/dt = G·n - Q·(C - C_outdoor). Water vapour does the same. Heat flows in from people, machines and through the
 shell, and the air conditioner moves as much of it as keeps the room between its two set points, at the price of
 electricity. Each balance is solved exactly over a step in which its inputs are constant.
 
@@ -11,23 +11,48 @@ The room starts in balance with whoever is in it and with the weather.
 import math
 
 from haina.contract.measurement import Value
-from simulator.centres.parameters import CentreParameters
+from simulator.parameter import ASSUMED, Parameters, parameter
 from simulator.randomness import Stream
 from simulator.weather import Weather
 
 HOUR_S = 3_600
 _CO2_ERROR_PPM, _TEMPERATURE_ERROR_C, _HUMIDITY_ERROR_PCT = 8.0, 0.06, 0.4  # assumed
 _DRYING_ABOVE_PCT = 60.0  # assumed: a running cooler condenses what is above
-_FIVE_KIOSKS = 5
-_METER_KWH_PER_DAY = 60  # assumed, above what a centre uses: a later start finds the meter further on
 _ROOM_WORKS_C = (-15.0, 55.0)
 
 
+class RoomParameters(Parameters):
+    """What a room is like; applications add what stands in it."""
+
+    height_m: float = parameter(2.8, "m", ASSUMED, "Height of the room.", gt=0, le=20)
+    air_changes_per_h: float = parameter(1.2, "1/h", ASSUMED, "Outdoor air by ventilation and leaks.", gt=0, le=50)
+    co2_outdoor_ppm: float = parameter(
+        425.0, "ppm", "global mean 2024, NOAA", "Carbon dioxide outdoors.", ge=300, le=1_000
+    )
+    co2_l_per_h_person: float = parameter(
+        18.0, "L/h", "Persily & de Jonge, Indoor Air 2017: light activity", "Carbon dioxide breathed out.", gt=0, le=100
+    )
+    heat_w_person: float = parameter(75.0, "W", "ISO 7730: sensible heat, standing", "Heat given off.", ge=0, le=500)
+    moisture_g_per_h_person: float = parameter(55.0, "g/h", ASSUMED, "Water vapour given off.", ge=0, le=1_000)
+    set_point_c: float = parameter(
+        26.0, "°C", "China's public buildings rule: not below 26 °C in summer", "Cooling set point.", ge=5, le=40
+    )
+    heating_set_point_c: float = parameter(
+        20.0, "°C", "China's public buildings rule: not above 20 °C in winter", "Heating set point.", ge=0, le=40
+    )
+    loss_w_per_k_m2: float = parameter(4.0, "W/(K m²)", ASSUMED, "Heat through the shell per floor area.", gt=0, le=50)
+    heat_capacity_kj_per_k_m2: float = parameter(
+        110.0, "kJ/(K m²)", "ISO 13790: light construction", "Heat capacity per floor area.", gt=0, le=1_000
+    )
+    hvac_w_per_m2: float = parameter(120.0, "W/m²", ASSUMED, "Heat the air conditioner can move.", gt=0, le=1_000)
+    hvac_cop: float = parameter(3.2, "1", ASSUMED, "Heat moved for each unit of electricity.", gt=0, le=10)
+
+
 class Room:
-    """A centre's room: air, heat and meter."""
+    """A room: air, heat and meter. `meter_kwh` is what its meter shows at first."""
 
     def __init__(
-        self, p: CentreParameters, weather: Weather, floor_m2: float, draws: Stream, persons: int, meter_days: float
+        self, p: RoomParameters, weather: Weather, floor_m2: float, draws: Stream, persons: int, meter_kwh: float
     ) -> None:
         self._p, self._weather, self._draws = p, weather, draws
         self._floor_m2 = floor_m2
@@ -38,10 +63,10 @@ class Room:
         self._vapour_g_m3 = saturation_g_m3(weather.temperature_c) * weather.humidity_pct / 100
         self._hvac_w = 0.0
         self._power_w = 0.0
-        self.energy_kwh = draws.uniform(0, 5_000) + meter_days * _METER_KWH_PER_DAY
+        self.energy_kwh = meter_kwh
 
-    def pass_time(self, length_s: float, persons: float, kiosks: int, busy_kiosks: float) -> None:
-        """Let `length_s` seconds pass with so many people inside and kiosks busy on average."""
+    def pass_time(self, length_s: float, persons: float, machines_w: float, heat_w: float) -> None:
+        """Let `length_s` seconds pass with so many people inside on average, and machines that draw and heat so."""
         p, hours = self._p, length_s / HOUR_S
         kept = math.exp(-p.air_changes_per_h * hours)
         outdoor_m3_per_h = p.air_changes_per_h * self._volume_m3
@@ -50,13 +75,12 @@ class Room:
         outside_g_m3 = saturation_g_m3(self._weather.temperature_c) * self._weather.humidity_pct / 100
         vapour_settles = outside_g_m3 + persons * p.moisture_g_per_h_person / outdoor_m3_per_h
         self._vapour_g_m3 = vapour_settles + (self._vapour_g_m3 - vapour_settles) * kept
-        kiosks_w = kiosks * p.kiosk_idle_w + busy_kiosks * p.kiosk_busy_w
-        self._pass_heat(length_s, persons * p.heat_w_person + kiosks_w + 0.5 * p.base_w)
+        self._pass_heat(length_s, persons * p.heat_w_person + heat_w)
         saturation = saturation_g_m3(self._temperature_c)
         if self._hvac_w < 0:
             self._vapour_g_m3 = min(self._vapour_g_m3, saturation * _DRYING_ABOVE_PCT / 100)
         self._vapour_g_m3 = min(self._vapour_g_m3, saturation)
-        self._power_w = p.base_w + kiosks_w + abs(self._hvac_w) / p.hvac_cop
+        self._power_w = machines_w + abs(self._hvac_w) / p.hvac_cop
         self.energy_kwh += self._power_w * hours / 1000
 
     def _pass_heat(self, length_s: float, gains_w: float) -> None:
@@ -89,11 +113,6 @@ class Room:
     def meter(self) -> dict[str, Value]:
         """What the power meter says."""
         return {"power_w": float(round(min(self._power_w, 200_000))), "energy_kwh": round(self.energy_kwh, 3)}
-
-
-def floor_of(p: CentreParameters, kiosks: int) -> float:
-    """The usual floor of a centre with so many kiosks, m²."""
-    return p.floor_area_m2 * max(kiosks, 2) / _FIVE_KIOSKS
 
 
 def saturation_g_m3(temperature_c: float) -> float:
