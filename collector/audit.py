@@ -11,13 +11,16 @@ each must have come from, hashes it, and compares minute by minute:
 - *altered*: a minute whose readings are all there, and no others, but whose hashes do not add up: at least one value,
   time or measurement is not what was sent. (What is altered in a minute that also lost something stays hidden.)
 
+Where raw points were rolled up by the store's retention there is nothing to compare with; those device-minutes are
+counted as *gone*. So are devices that the ledger was told to forget.
+
 The counting happens in a DuckDB of its own, in memory with a limit and on disk beyond it; only the hashing touches
 each point in Python. Points of boots that no ledger mentions are other runs' and left out.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,8 @@ import pyarrow as pa
 from collector.duckdb_store.database import device_numbers
 from haina.contract import Measurement, measurement, point_hash, telemetry_payload
 from haina.contract.point import NS_PER_MS
-from haina.ledger import MINUTE_MS, SentMinute, read_ledger
-from haina.query.reader import Reader
+from haina.ledger import MINUTE_MS, SentMinute, forgotten_devices, read_ledger
+from haina.query.reader import Held, Reader
 
 CHUNK_MS = 86_400_000  # how much event time one request for raw points covers
 MEMORY_LIMIT = "512MB"
@@ -70,6 +73,9 @@ class AuditReport:
     minutes: int  # device-minutes compared
     offences: int  # device-minutes that differ
     worst: tuple[Offence, ...]  # the first of them, most readings first
+    gone: int = 0  # device-minutes from before the store's retention, not compared
+    gone_before_ms: int = 0
+    forgotten: int = 0  # devices that the ledgers were told to forget
 
     @property
     def clean(self) -> bool:
@@ -94,6 +100,7 @@ class _Audit:
     def __init__(self, count: duckdb.DuckDBPyConnection) -> None:
         self._count = count
         self._numbers: dict[Device, int] = {}
+        self._forgotten = 0
         count.execute(
             "CREATE TABLE sent (device INT, boot INT, minute INT, "
             "readings BIGINT, first BIGINT, last BIGINT, hash UBIGINT)"
@@ -103,26 +110,40 @@ class _Audit:
     def run(self, sent: Iterable[str | Path], reader: Reader, worst: int) -> AuditReport:
         for path in sent:
             self._take_in_ledger(path)
+        held = reader.describe()
+        gone_before_ms = max((found.rolled_before_ms for found in held.values()), default=0)
+        gone = self._leave_out_before(gone_before_ms)
         boots = {boot for (boot,) in self._count.execute("SELECT DISTINCT boot FROM sent").fetchall()}
-        for name, start_ms, end_ms in self._pieces(reader):
+        for name, start_ms, end_ms in self._pieces(held, gone_before_ms):
             for batch in reader.batches(name, start_ms, end_ms):
                 self._take_in_points(measurement(name), batch, boots)
-        return self._compare(worst)
+        report = self._compare(worst)
+        return replace(report, gone=gone, gone_before_ms=gone_before_ms if gone else 0, forgotten=self._forgotten)
+
+    def _leave_out_before(self, time_ms: int) -> int:
+        """Forget what the ledgers say of minutes from before then; how many device-minutes that is."""
+        before = -(-time_ms // MINUTE_MS)
+        [(gone,)] = self._count.execute(
+            "SELECT count(DISTINCT (device, boot, minute)) FROM sent WHERE minute < ?", [before]
+        ).fetchall()
+        self._count.execute("DELETE FROM sent WHERE minute < ?", [before])
+        return int(gone)
 
     def _take_in_ledger(self, path: str | Path) -> None:
+        self._forgotten += forgotten_devices(path)
         lines = read_ledger(path)
         while some := list(islice(lines, _LEDGER_LINES)):
             self._insert("sent", _ledger_columns(some, self._number))
 
-    def _pieces(self, reader: Reader) -> Iterator[tuple[str, int, int]]:
+    def _pieces(self, held: Mapping[str, Held], gone_before_ms: int) -> Iterator[tuple[str, int, int]]:
         """Which measurements to read, and from when to when: as far as both ledgers and store reach."""
         [(first, last)] = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchall()
         if first is None:
             return
         first_ms, end_ms = first * MINUTE_MS, (last + 1) * MINUTE_MS
-        for name, held in reader.describe().items():
-            start_ms = max(first_ms, held.first_ms - held.first_ms % MINUTE_MS)
-            stop_ms = min(end_ms, held.latest_ms + 1)
+        for name, found in held.items():
+            start_ms = max(first_ms, gone_before_ms, found.first_ms - found.first_ms % MINUTE_MS)
+            stop_ms = min(end_ms, found.latest_ms + 1)
             for piece_ms in range(start_ms, stop_ms, CHUNK_MS):
                 yield name, piece_ms, min(piece_ms + CHUNK_MS, stop_ms)
 

@@ -1,6 +1,7 @@
 """`haina store` keeps the points; `haina audit` compares what was sent with what is kept."""
 
 import json
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,16 +27,29 @@ def store(
     memory_limit: Annotated[str, typer.Option(help="What DuckDB may use, such as 512MiB.")] = "1GiB",
     threads: Annotated[int, typer.Option(min=1, max=256, help="How many threads DuckDB may use.")] = 2,
     keep_days: Annotated[
-        float, typer.Option(min=0, help="Points with an event time older than this are deleted; 0 keeps them for ever.")
-    ] = 400,
+        float, typer.Option(min=0, help="Points older than this become hourly rollups; 0 keeps them for ever.")
+    ] = 30,
+    keep_hourly_days: Annotated[
+        float, typer.Option(min=0, help="Hourly rollups older than this are deleted; 0 keeps them for ever.")
+    ] = 1_826,
+    max_size: Annotated[
+        str,
+        typer.Option(
+            help="What the file may use, such as 500MiB or 10GiB; near it the oldest points are rolled up early, at it "
+            "writes are not taken. 0 for no limit."
+        ),
+    ] = "10GiB",
     query_seconds: Annotated[float, typer.Option(min=0.1, help="A query is stopped after this long.")] = 10,
 ) -> None:
     """Run the store: one process that owns a DuckDB file, takes points from collectors and answers the console.
 
-    Example:
+    Examples:
 
       haina store --data data/store --listen 127.0.0.1:8790
+
+      haina store --keep-days 7 --keep-hourly-days 400 --max-size 2GiB
     """
+    from collector.duckdb_store.database import Keep
     from collector.duckdb_store.service import Limits, serve
     from collector.duckdb_store.tables import StoreProblem
 
@@ -45,11 +59,26 @@ def store(
             listen,
             memory_limit=memory_limit,
             threads=threads,
-            limits=Limits(keep_days=keep_days, query_s=query_seconds),
+            keep=Keep(keep_days, keep_hourly_days, _bytes(max_size, "--max-size")),
+            limits=Limits(query_s=query_seconds),
             token=StoreURL("duckdb").token(),
         )
     except StoreProblem as problem:
         fail(str(problem))
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\Z", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def _bytes(text: str, option: str) -> int:
+    """Read a size such as 0, 500MB or 10GiB, in bytes; end the command when it is none."""
+    match = _SIZE.match(text.strip())
+    if match is None:
+        fail(f"{option} {text!r} is not a size; say 500MiB, 10GiB, or 0 for no limit")
+    unit = (match[2] or "").upper()
+    base: int = 1024 if unit.endswith("I") else 1000
+    return round(float(match[1]) * float(base ** _POWERS[unit[:1]]))
 
 
 @app.command()
@@ -114,3 +143,11 @@ def _show(report: "AuditReport") -> None:
         f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
         f"{report.altered} altered minutes."
     )
+    if report.gone:
+        before = datetime.fromtimestamp(report.gone_before_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+        print(
+            f"Not compared: {report.gone} device-minutes from before {before} UTC, "
+            "whose raw points are gone by retention."
+        )
+    if report.forgotten:
+        print(f"Not compared: {report.forgotten} devices of sites that were forgotten.")

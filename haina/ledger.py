@@ -13,8 +13,9 @@ The file is JSON Lines:
 
 The first opens a part of the file (a run that goes on in the same file opens another); the second gives a device its
 number within that part; an array is a minute: device number, minutes since 1970, readings, first seq, last seq, hash
-sum. A minute may come in several lines: they add up. A last line without its line end was torn by a crash and is not
-counted.
+sum. A minute may come in several lines: they add up. Whoever is forgotten (`forget_site`) is blanked in place: their
+minutes become spaces, their devices nameless; blank lines say nothing. A last line without its line end was torn by a
+crash and is not counted.
 
 Writing costs a comparison and three additions per reading; minutes leave in batches. What was recorded since the last
 `flush` is lost if the process is killed, and the audit then shows those readings as extra: flush before you report.
@@ -24,7 +25,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -174,6 +175,62 @@ def read_ledger(path: str | Path) -> Iterator[SentMinute]:
                 yield minute
 
 
+def forget_site(path: str | Path, site: str, area: str | None = None) -> int:
+    """Blank everything a ledger says of a site, in place; how many lines that were.
+
+    Every other byte stays what and where it is, so a run may be writing at the end meanwhile, and a crash in the middle
+    leaves a ledger that the next call finishes. Raises BadLedger and OSError.
+    """
+    blanked = 0
+    nameless: set[int] = set()
+    with Path(path).open("r+b") as file:
+        for start, line in _lines(file):
+            if line.startswith(b'{"sent"'):
+                nameless.clear()
+            elif line.startswith(b'{"device"'):
+                said = _device(path, line)
+                if said["site"] and not (said["site"] == site and area in {None, said["area"]}):
+                    continue
+                nameless.add(said["device"])
+                anonymous = b'{"device":%d,"area":"","site":"","name":""}' % said["device"]
+                if said["site"]:
+                    blanked += 1
+                    os.pwrite(file.fileno(), anonymous.ljust(len(line) - 1), start)
+            elif line.startswith(b"[") and nameless and int(line[1 : line.index(b",")]) in nameless:
+                blanked += 1
+                os.pwrite(file.fileno(), b" " * (len(line) - 1), start)
+        os.fsync(file.fileno())
+    return blanked
+
+
+def forgotten_devices(path: str | Path) -> int:
+    """How many devices of a ledger were forgotten."""
+    with Path(path).open("rb") as file:
+        return len({line for line in file if line.startswith(b'{"device"') and not _device(path, line)["site"]})
+
+
+def site_lines(path: str | Path, site: str, area: str | None = None) -> Iterator[SentMinute]:
+    """What a ledger says of one site."""
+    return (minute for minute in read_ledger(path) if minute.site == site and area in {None, minute.area})
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Whole lines and where they start."""
+    start = 0
+    for line in file:
+        if line.endswith(b"\n"):
+            yield start, line
+        start += len(line)
+
+
+def _device(path: str | Path, line: bytes) -> dict[str, Any]:
+    try:
+        said = msgspec.json.decode(line, type=dict[str, str | int])
+    except msgspec.DecodeError as wrong:
+        raise BadLedger(f"{path}: not a line of a sent ledger ({wrong})") from None
+    return {"device": said.get("device"), "area": said.get("area"), "site": said.get("site")}
+
+
 _encoder = msgspec.json.Encoder()
 _minute = msgspec.json.Decoder(tuple[int, int, int, int, int, int])
 
@@ -191,9 +248,13 @@ class _Part:
         if line.startswith(b"["):
             index, minute, readings, first_seq, last_seq, hash_sum = _minute.decode(line)
             area, site, device = self._devices[index]
+            if not site:
+                return None
             return SentMinute(
                 self._run, self._boot, area, site, device, minute, readings, first_seq, last_seq, hash_sum
             )
+        if line.isspace():
+            return None
         said = msgspec.json.decode(line, type=dict[str, str | int])
         if "sent" in said:
             if said["sent"] != FORMAT:

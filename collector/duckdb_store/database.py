@@ -4,6 +4,12 @@ A point's key is its tags and time, and writing a point twice changes nothing. A
 and cost more than everything else together; so the writer remembers each device's newest time instead. Points newer
 than that, in order, are new and simply appended, which is nearly all of them; a device that goes back in time has the
 rows of those keys deleted in the same transaction before its points go in.
+
+Nothing is kept for ever (`Keep`). Raw points whose time is up become hourly rollups (`hourly`), a day of a measurement
+at a time so that nobody waits long; near the limit on the file's size their time is up earlier, oldest first, down to
+the newest hour; at the limit writes are not taken. A clock in the past makes nothing old: age counts back from the
+newest point, or from now if that is earlier. What DuckDB frees it uses again; the disk gets it back when the file is
+written anew: at a start that finds more than half of it free, and when somebody is forgotten (`forget`).
 """
 
 import io
@@ -11,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +26,8 @@ import numpy as np
 import pyarrow as pa
 import structlog
 
+from collector.duckdb_store import hourly
+from collector.duckdb_store.hourly import DAY_NS, HOUR_NS
 from collector.duckdb_store.tables import StoreProblem, prepare
 from haina.contract import MEASUREMENTS, measurement
 from haina.contract.point import NS_PER_MS, TAGS
@@ -29,6 +38,11 @@ from haina.query.wire import AnsweredSeries, Held
 
 FILE_NAME = "haina.duckdb"
 MAX_SOURCES = 10_000
+NEAR_LIMIT = 0.9  # of the limit on the size: raw points are rolled up before their time
+MEASURE_EVERY_S = 0.5  # how old the known size may be; at 1 MB/s of points it is never far off
+FRESH_NAME = FILE_NAME + ".fresh"
+COMPACT_BYTES = 64 * 2**20  # free space that is worth writing the file anew at a start
+READERS_LEAVE_S = 10.0  # how long writing the file anew waits for them
 STREAM_ROWS = 65_536  # in one Arrow batch of raw points, a few megabytes
 
 _ARROW_TYPES = {
@@ -62,6 +76,29 @@ class DiskFull(BatchNotTaken):
     """There is no room for the batch; nothing of it was written."""
 
 
+class AtLimit(DiskFull):
+    """The file has reached the limit on its size; nothing of the batch was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is kept; 0 means for ever and without a limit. See the module's docstring."""
+
+    raw_days: float = 30.0  # assumed: a month to look at single readings, and to audit a run
+    hourly_days: float = 1_826.0  # assumed: five years, to compare seasons
+    max_bytes: int = 10 * 2**30  # assumed: 30 days of the pilot zone take a fifth of it
+
+
+@dataclass(frozen=True, slots=True)
+class RolledUp:
+    """A stretch of a measurement that became rollups, and whether that was for want of space."""
+
+    measurement: str
+    points: int
+    before_ns: int
+    early: bool
+
+
 class AlreadyHas(Exception):
     """The first points of the batch, up to number `have`, are written; the rest is not."""
 
@@ -75,13 +112,15 @@ class TooMuch(Exception):
 
 
 class Database:
-    """An open `haina.duckdb`. `write`, `forget_before` and `close` belong to one thread; reads to any.
+    """An open `haina.duckdb`. `write`, `retain`, `forget` and `close` belong to one thread; reads to any.
 
     Raises StoreProblem when the file cannot be opened or does not fit.
     """
 
-    def __init__(self, folder: Path, *, memory_limit: str = "1GiB", threads: int = 2) -> None:
+    def __init__(self, folder: Path, *, memory_limit: str = "1GiB", threads: int = 2, keep: Keep = Keep()) -> None:
         self.path = folder / FILE_NAME
+        self.keep = keep
+        self._fresh = folder / FRESH_NAME
         self._config: dict[str, Any] = {
             "memory_limit": memory_limit,
             "threads": threads,
@@ -94,9 +133,17 @@ class Database:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as wrong:
             raise StoreProblem(f"cannot create the folder {folder}: {wrong.strerror}") from None
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._reading: set[duckdb.DuckDBPyConnection] = set()
+        self._swapping = False
+        self._used_bytes, self._measured_s = 0, float("-inf")
+        self._fresh.unlink(missing_ok=True)  # a crash left it half written
         self._open()
+        free_bytes = self.size_bytes() - self.used_bytes()
+        if free_bytes > max(self.used_bytes(), COMPACT_BYTES):
+            with suppress(BatchNotTaken):  # a full disk: it stays as it is, and works
+                self._write_anew()
+                _log.info("gave free space back to the disk", bytes=free_bytes)
 
     def _open(self) -> None:
         try:
@@ -121,6 +168,11 @@ class Database:
             ).fetchall()
             self._newest[name] = {(area, site, device): newest for area, site, device, newest, _ in found}
             self.rows[name] = sum(count for *_, count in found)
+        self.rolled_before_ns: dict[str, int] = dict(
+            self._writer.execute(
+                f"SELECT measurement, max(hour_ns) + {HOUR_NS} FROM haina_hourly GROUP BY measurement"
+            ).fetchall()
+        )
 
     def _why_not_open(self, reason: str) -> str:
         if "lock" in reason:
@@ -160,6 +212,11 @@ class Database:
             incoming[name] = batch
         if sum(batch.num_rows for batch in incoming.values()) != count:
             raise BatchRefused(f"the batch says it has {count} points and has another number of rows")
+        if self.keep.max_bytes and self.used_bytes() >= self.keep.max_bytes:
+            raise AtLimit(
+                f"{self.path} has reached its limit of {self.keep.max_bytes:,} bytes; start the store with a larger "
+                "--max-size, or keep less"
+            )
         newest: dict[str, dict[tuple[str, str, str], int]] = {}
         more_rows: dict[str, int] = {}
         with self._transaction():
@@ -204,16 +261,148 @@ class Database:
             self._writer.unregister("again")
         return int(row[0]) if row else 0
 
-    def forget_before(self, time_ms: int) -> int:
-        """Delete the points with an earlier event time; how many there were. Raises BatchNotTaken."""
-        forgotten = 0
-        for name in MEASUREMENTS:
+    # -- keeping -----------------------------------------------------------------------------------------------------
+
+    def retain(self, now_ms: int) -> RolledUp | None:
+        """Do one piece of what is due by `Keep`: at most a day of a measurement. None when nothing is left to do.
+
+        Raises BatchNotTaken.
+        """
+        newest_ns = max((time_ns for known in self._newest.values() for time_ns in known.values()), default=0)
+        newest_ns = min(newest_ns, now_ms * NS_PER_MS)
+        keep = self.keep
+        if keep.hourly_days:
             with self._transaction():
-                row = self._writer.execute(f'DELETE FROM "{name}" WHERE time_ns < ?', [time_ms * NS_PER_MS]).fetchone()
-            count = int(row[0]) if row else 0
-            self.rows[name] -= count
-            forgotten += count
-        return forgotten
+                self._writer.execute(
+                    "DELETE FROM haina_hourly WHERE hour_ns < ?", [newest_ns - int(keep.hourly_days * DAY_NS)]
+                )
+        oldest = self._oldest_ns()
+        name = min(oldest, key=lambda name: oldest[name], default=None)
+        if name is None:
+            return None
+        if keep.raw_days:
+            before_ns = _whole_hours(newest_ns - int(keep.raw_days * DAY_NS))
+            if oldest[name] < before_ns:
+                return self._roll_up(name, oldest[name], before_ns, early=False)
+        if keep.max_bytes and self._near_limit() and oldest[name] < _whole_hours(newest_ns):
+            return self._roll_up(name, oldest[name], _whole_hours(newest_ns), early=True)
+        return None
+
+    def _oldest_ns(self) -> dict[str, int]:
+        found = {
+            name: self._writer.execute(f'SELECT min(time_ns) FROM "{name}"').fetchone()
+            for name, rows in self.rows.items()
+            if rows
+        }
+        return {name: row[0] for name, row in found.items() if row is not None and row[0] is not None}
+
+    def _near_limit(self) -> bool:
+        if self.used_bytes(measure=True) <= NEAR_LIMIT * self.keep.max_bytes:
+            return False
+        self._checkpoint()  # only this frees what was deleted
+        return self.used_bytes(measure=True) > NEAR_LIMIT * self.keep.max_bytes
+
+    def _roll_up(self, name: str, oldest_ns: int, before_ns: int, *, early: bool) -> RolledUp:
+        start_ns = _whole_hours(oldest_ns)
+        end_ns = min(before_ns, start_ns - start_ns % DAY_NS + DAY_NS)
+        with self._transaction():
+            points = hourly.move(self._writer, MEASUREMENTS[name], start_ns, end_ns)
+        self.rows[name] -= points
+        self.rolled_before_ns[name] = max(end_ns, self.rolled_before_ns.get(name, 0))
+        return RolledUp(name, points, end_ns, early)
+
+    def _checkpoint(self) -> None:
+        with suppress(duckdb.Error):  # somebody reads: the next one frees it
+            self._writer.execute("CHECKPOINT")
+
+    def used_bytes(self, *, measure: bool = False) -> int:
+        """What of the file is in use, and its log; from the writer's thread, measured now and then."""
+        now_s = time.monotonic()
+        if measure or now_s - self._measured_s > MEASURE_EVERY_S:
+            row = self._writer.execute("SELECT used_blocks * block_size FROM pragma_database_size()").fetchone()
+            self._used_bytes, self._measured_s = (row[0] if row else 0) + self._log_bytes(), now_s
+        return self._used_bytes
+
+    def forget(self, site: str, area: str | None = None) -> int:
+        """Keep nothing that this site said, raw or rolled up; how many rows there were. Raises BatchNotTaken.
+
+        The file is written anew without them, so their bytes are gone too; until it is done nobody else writes.
+        """
+        before = self.count_of(site, area)
+        if before:
+            self._write_anew(site, area)
+        return before
+
+    def _write_anew(self, site: str | None = None, area: str | None = None) -> None:
+        """Copy everything but a site into a fresh file, which then takes the old one's place at once."""
+        without, parameters = ("true", []) if site is None else _not_of(site, area)
+        self._fresh.unlink(missing_ok=True)
+        try:
+            with duckdb.connect(str(self._fresh), config=self._config) as fresh:
+                prepare(fresh, str(self._fresh))
+                fresh.execute("DELETE FROM haina_store")
+            self._writer.execute(f"ATTACH '{str(self._fresh).replace(chr(39), chr(39) * 2)}' AS fresh")
+            try:
+                for table, of_a_site in self._tables():
+                    self._writer.execute(
+                        f'CREATE TABLE IF NOT EXISTS fresh.main."{table}" AS SELECT * FROM main."{table}" LIMIT 0'
+                    )
+                    self._writer.execute(
+                        f'INSERT INTO fresh.main."{table}" BY NAME SELECT * FROM main."{table}" '
+                        + (f"WHERE {without}" if of_a_site else ""),
+                        parameters if of_a_site else [],
+                    )
+                self._writer.execute("CHECKPOINT fresh")
+            finally:
+                self._writer.execute("DETACH fresh")
+            self._writer.execute("CHECKPOINT")
+        except (duckdb.Error, OSError) as wrong:
+            self._fresh.unlink(missing_ok=True)
+            raise BatchNotTaken(f"the file could not be written anew: {_first_line(wrong)}") from None
+        with self._alone():
+            self._writer.close()
+            self._connection.close()
+            self.path.with_name(FILE_NAME + ".wal").unlink(missing_ok=True)  # the checkpoint has it all
+            self._fresh.replace(self.path)
+            self._measured_s = float("-inf")
+            self._open()
+
+    def _tables(self) -> list[tuple[str, bool]]:
+        """All tables, those of other versions' measurements too, and whether their rows belong to sites."""
+        found = self._writer.execute(
+            "SELECT t.table_name, count(c.column_name) FILTER (c.column_name = 'site') > 0 FROM duckdb_tables() AS t "
+            "JOIN duckdb_columns() AS c USING (table_oid, database_name) "
+            "WHERE t.database_name = current_database() AND t.schema_name = 'main' AND NOT t.temporary GROUP BY ALL"
+        )
+        return found.fetchall()
+
+    def count_of(self, site: str, area: str | None = None) -> int:
+        """How many rows, raw and rolled up, this site has."""
+        without, parameters = _not_of(site, area)
+        counts = [
+            self._writer.execute(f'SELECT count(*) FROM main."{table}" WHERE NOT ({without})', parameters).fetchone()
+            for table, of_a_site in self._tables()
+            if of_a_site
+        ]
+        return sum(row[0] for row in counts if row is not None)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until nobody reads, stopping those who do, and let nobody begin. Raises BatchNotTaken."""
+        with self._lock:
+            self._swapping = True
+            try:
+                deadline_s = time.monotonic() + READERS_LEAVE_S
+                while self._reading:
+                    if time.monotonic() > deadline_s:
+                        raise BatchNotTaken("somebody reads and does not let go; try again")
+                    for cursor in self._reading:
+                        cursor.interrupt()
+                    self._lock.wait(0.05)
+                yield
+            finally:
+                self._swapping = False
+                self._lock.notify_all()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -259,15 +448,17 @@ class Database:
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of one's own, which `interrupt` can stop."""
         with self._lock:
+            self._lock.wait_for(lambda: not self._swapping)
             cursor = self._connection.cursor()
             self._reading.add(cursor)
         try:
             yield cursor
         finally:
             with self._lock:
+                with suppress(duckdb.Error):
+                    cursor.close()
                 self._reading.discard(cursor)
-            with suppress(duckdb.Error):
-                cursor.close()
+                self._lock.notify_all()
 
     def interrupt_one(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Stop this read, if it still runs; it raises TooMuch."""
@@ -292,7 +483,8 @@ class Database:
         started: Callable[[duckdb.DuckDBPyConnection], None] = lambda cursor: None,
     ) -> list[AnsweredSeries]:
         """The query's series. `started` is given the cursor, to interrupt it. Raises TooMuch."""
-        sql, parameters = compile_sql(query, start_ms, end_ms, now_ms)
+        rolled = self.rolled_before_ns.get(query.measurement, 0) > start_ms * NS_PER_MS
+        sql, parameters = compile_sql(query, start_ms, end_ms, now_ms, with_rollups=rolled)
         with self.reading() as cursor:
             started(cursor)
             try:
@@ -312,9 +504,11 @@ class Database:
         conditions = ["time_ns >= ?", "time_ns < ?", *(f'"{tag}" = ?' for tag in tags)]
         columns = ", ".join(f'"{column}"' for column in columns_of(measurement(name)))
         sql = f'SELECT {columns} FROM "{name}" WHERE {" AND ".join(conditions)}'
+        return self._stream(sql, [start_ms * NS_PER_MS, end_ms * NS_PER_MS, *tags.values()])
+
+    def _stream(self, sql: str, parameters: list[object]) -> Iterator[bytes]:
         written = _Written()
         with self.reading() as cursor:
-            parameters: list[object] = [start_ms * NS_PER_MS, end_ms * NS_PER_MS, *tags.values()]
             batches = cursor.sql(sql, params=parameters).to_arrow_reader(STREAM_ROWS)
             with pa.ipc.new_stream(pa.PythonFile(written, mode="w"), batches.schema) as stream:
                 for batch in batches:
@@ -322,18 +516,27 @@ class Database:
                     yield written.take()
             yield written.take()
 
+    def rollups(self, tags: dict[str, str]) -> Iterator[bytes]:
+        """All hourly rollups of an area, a site or a device as one Arrow IPC stream."""
+        conditions = " AND ".join(["true", *(f'"{tag}" = ?' for tag in tags)])
+        return self._stream(f"SELECT * FROM readable.hourly WHERE {conditions}", [*tags.values()])
+
     def held(self) -> dict[str, Held]:
-        """What there is of each measurement that has points."""
+        """What there is of each measurement that has points, and before when it has only rollups."""
         with self.reading() as cursor:
             found = {
                 name: cursor.execute(f'SELECT min(time_ns), max(time_ns), count(*) FROM "{name}"').fetchone()
                 for name in MEASUREMENTS
             }
-        return {
-            name: Held(row[0] // NS_PER_MS, row[1] // NS_PER_MS, row[2])
-            for name, row in found.items()
-            if row is not None and row[2]
-        }
+        held = {}
+        for name, row in found.items():
+            rolled_before_ms = self.rolled_before_ns.get(name, 0) // NS_PER_MS
+            if row is not None and (row[2] or rolled_before_ms):
+                first_ms, latest_ms, points = row
+                if not points:
+                    first_ms = latest_ms = self.rolled_before_ns[name] - 1
+                held[name] = Held(first_ms // NS_PER_MS, latest_ms // NS_PER_MS, points, rolled_before_ms)
+        return held
 
     def row_count(self, name: str) -> int:
         """How many points of this measurement there are."""
@@ -341,11 +544,14 @@ class Database:
 
     def size_bytes(self) -> int:
         """The file and its write-ahead log."""
-        size = 0
-        for path in (self.path, self.path.with_name(FILE_NAME + ".wal")):
-            with suppress(OSError):
-                size += path.stat().st_size
-        return size
+        with suppress(OSError):
+            return self.path.stat().st_size + self._log_bytes()
+        return 0
+
+    def _log_bytes(self) -> int:
+        with suppress(OSError):
+            return self.path.with_name(FILE_NAME + ".wal").stat().st_size
+        return 0
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
@@ -459,6 +665,17 @@ def _last_of_each_key(batch: Any) -> Any:
     if len(kept) == batch.num_rows:
         return batch
     return batch.take(pa.array(np.sort(batch.num_rows - 1 - kept)))
+
+
+def _whole_hours(time_ns: int) -> int:
+    return time_ns - time_ns % HOUR_NS
+
+
+def _not_of(site: str, area: str | None) -> tuple[str, list[object]]:
+    """The condition for rows that are not this site's; without an area, the site of that name in any."""
+    if area is None:
+        return "site <> ?", [site]
+    return "NOT (site = ? AND area = ?)", [site, area]
 
 
 def _series(rows: list[tuple[Any, ...]], group: tuple[str, ...]) -> list[AnsweredSeries]:

@@ -1,17 +1,19 @@
-"""The store process's door: five paths over HTTP.
+"""The store process's door: eight paths over HTTP.
 
 | path | |
 |---|---|
 | `POST /write?source=&cursor=&count=` | Arrow IPC streams, one per measurement; one transaction with the cursor |
 | `POST /query` | a page of queries (`haina.query.wire`) and their answers |
 | `GET /points?measurement=&start_ms=&end_ms=` | raw points as one Arrow IPC stream |
+| `GET /hourly?area=&site=&device=` | hourly rollups as one Arrow IPC stream |
 | `GET /describe` | what there is, from when to when |
+| `POST /forget` | `{"site": …, "area": …}`: keep nothing of this site |
 | `GET /healthz`, `GET /metrics` | alive; Prometheus text |
 
 Writes go one after another through one thread; reads run beside them in a few threads, each with its own cursor. What
 waits is counted and refused past a limit, for a queue that nobody bounds only moves the trouble. An error is
 `{"error": sentence}`: 401 token, 409 has part of it (`have`), 413 too large, 422 refused for ever, 503 not now, 507
-disk full.
+disk full or the limit on the file's size reached.
 
 The process listens on loopback. Elsewhere it demands a token (`HAINA_STORE_TOKEN`, as a bearer). A web page the user
 happens to have open can reach loopback too: hence bodies need a content type no form can send, and a host name of ours.
@@ -50,18 +52,18 @@ from collector.duckdb_store.database import (
     BatchRefused,
     Database,
     DiskFull,
+    Keep,
     TooMuch,
 )
 from collector.duckdb_store.tables import StoreProblem
 from haina.command_line import run_until_signalled
 from haina.contract import MEASUREMENTS
-from haina.contract.point import TAGS
+from haina.contract.point import NS_PER_MS, TAGS
 from haina.query import Query
-from haina.query.wire import MAX_QUERIES, Answer, Answers, Description, Question
+from haina.query.wire import MAX_QUERIES, Answer, Answers, Description, Question, Whom
 from haina.store_url import is_loopback
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
-DAY_MS = 86_400_000
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -78,8 +80,7 @@ class Limits:
     readers: int = 4  # threads
     query_s: float = 10.0  # an error in that query's answer past it
     query_rows: int = 100_000  # likewise
-    keep_days: float = 400.0  # raw points with an older event time are deleted; 0 keeps them for ever
-    forget_every_s: float = 3600.0
+    retain_every_s: float = 30.0  # what is due by `Keep` is done at least so often, and at once at the limit
 
 
 class Service:
@@ -93,6 +94,8 @@ class Service:
         self._streamers = ThreadPoolExecutor(max(1, limits.streams), thread_name_prefix="streamer")
         self._waiting_writes = self._waiting_reads = self._streams = 0
         self._full = False
+        self._retain_now = asyncio.Event()
+        self._early_before_ms = 0
         self._count = _Metrics(database)
         middleware = [Middleware(_Bearer, token=token)] if token else []
         if loopback:
@@ -102,7 +105,9 @@ class Service:
                 Route("/write", self._write, methods=["POST"]),
                 Route("/query", self._query, methods=["POST"]),
                 Route("/points", self._points),
+                Route("/hourly", self._hourly),
                 Route("/describe", self._describe),
+                Route("/forget", self._forget, methods=["POST"]),
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
             ],
@@ -114,11 +119,11 @@ class Service:
 
     @asynccontextmanager
     async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
-        forgetting = asyncio.create_task(self._forget())
+        retaining = asyncio.create_task(self._retain())
         try:
             yield
         finally:
-            forgetting.cancel()
+            retaining.cancel()
             self.stop_reading()
             for threads in (self._streamers, self._readers, self._writer):
                 threads.shutdown(wait=True, cancel_futures=True)
@@ -161,13 +166,14 @@ class Service:
             self._count.writes.labels("not_taken").inc()
             full = isinstance(wrong, DiskFull)
             if full and not self._full:
-                _log.error("the disk is full; points stay with the collector until there is room", reason=str(wrong))
+                _log.error("there is no room; points stay with the collector until there is", reason=str(wrong))
             self._full = full
+            self._retain_now.set()
             return _error(507 if full else 503, str(wrong), retry_after_s=5 if full else 1)
         finally:
             self._waiting_writes -= 1
         if self._full:
-            _log.info("there is room on the disk again")
+            _log.info("there is room again")
             self._full = False
         self._count.write_seconds.observe(time.perf_counter() - started)
         self._count.writes.labels("written" if rows else "skipped").inc()
@@ -181,18 +187,44 @@ class Service:
             raise BatchRefused(f"the body is no Arrow IPC stream: {str(wrong).partition(chr(10))[0][:200]}") from None
         return self._database.write(source, cursor, count, batches)
 
-    async def _forget(self) -> None:
-        """Delete raw points that are older than the retention, now and then."""
-        while self._limits.keep_days:
-            await asyncio.sleep(self._limits.forget_every_s)
-            before_ms = time.time_ns() // 1_000_000 - int(self._limits.keep_days * DAY_MS)
+    async def _retain(self) -> None:
+        """Do what is due by `Keep`, in pieces between which others write; tell once a pass, and once of the limit."""
+        while True:
+            rolled_up = 0
             try:
-                forgotten = await self._in(self._writer, self._database.forget_before, before_ms)
-            except BatchNotTaken as wrong:
-                _log.warning("old points stay until the next pass", reason=str(wrong))
-            else:
-                if forgotten:
-                    _log.info("forgot old points", points=forgotten, keep_days=self._limits.keep_days)
+                while piece := await self._in(self._writer, self._database.retain, time.time_ns() // NS_PER_MS):
+                    rolled_up += piece.points
+                    if piece.early:
+                        if not self._early_before_ms:
+                            _log.warning(
+                                "the file nears its limit: the oldest raw points are rolled up before their time",
+                                limit_bytes=self._database.keep.max_bytes,
+                                used_bytes=self._database.used_bytes(),
+                            )
+                        self._early_before_ms = max(self._early_before_ms, piece.before_ns // NS_PER_MS)
+            except (BatchNotTaken, BatchRefused) as wrong:
+                _log.warning("old points stay raw until the next pass", reason=str(wrong))
+            if rolled_up:
+                _log.info("rolled up old points", points=rolled_up)
+            self._retain_now.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.retain_every_s):
+                    await self._retain_now.wait()
+
+    async def _forget(self, request: Request) -> Response:
+        if not request.headers.get("content-type", "").startswith("application/json"):
+            return _error(422, "the body is application/json")
+        try:
+            whom = _WHOM.decode(await _body(request, 2**12))
+            forgotten = await self._in(self._writer, self._database.forget, whom.site, whom.area)
+        except msgspec.DecodeError as wrong:
+            return _error(422, f"say whom to forget: {wrong}")
+        except BodyTooLarge as wrong:
+            return _error(413, str(wrong))
+        except BatchNotTaken as wrong:
+            return _error(503, str(wrong), retry_after_s=1)
+        _log.info("a site was forgotten", rows=forgotten)
+        return JSONResponse({"forgotten": forgotten})
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -267,6 +299,15 @@ class Service:
         parts = self._database.points(name, start_ms, end_ms, parameters)
         return StreamingResponse(self._stream(parts), media_type=ARROW_STREAM)
 
+    async def _hourly(self, request: Request) -> Response:
+        parameters = dict(request.query_params)
+        if not set(parameters) <= set(TAGS):
+            return _error(422, f"rollups are chosen by {', '.join(TAGS)}")
+        if self._streams >= self._limits.streams:
+            return _busy("streams")
+        self._streams += 1
+        return StreamingResponse(self._stream(self._database.rollups(parameters)), media_type=ARROW_STREAM)
+
     async def _stream(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
         # DuckDB's reader belongs to whoever pulls it; a lock keeps a late pull and the end from meeting.
         pulling = threading.Lock()
@@ -294,7 +335,16 @@ class Service:
         return Response(msgspec.json.encode(Description(held)), media_type="application/json")
 
     async def _healthz(self, request: Request) -> Response:
-        return JSONResponse({"status": "full" if self._full else "ok", "points": sum(self._database.rows.values())})
+        database = self._database
+        return JSONResponse(
+            {
+                "status": "full" if self._full else "ok",
+                "points": sum(database.rows.values()),
+                "bytes": database.size_bytes(),
+                "limit_bytes": database.keep.max_bytes,
+                "rolled_up_early_before_ms": self._early_before_ms or None,
+            }
+        )
 
     async def _metrics(self, request: Request) -> Response:
         return Response(
@@ -304,6 +354,7 @@ class Service:
 
 _QUESTION = msgspec.json.Decoder(Question)
 _QUERY = msgspec.json.Decoder(Query)
+_WHOM = msgspec.json.Decoder(Whom)
 
 
 class BodyTooLarge(Exception):
@@ -376,6 +427,9 @@ class _Metrics:
         prometheus_client.Gauge(
             "haina_store_bytes", "Size of the file and its log.", registry=self.registry
         ).set_function(database.size_bytes)
+        prometheus_client.Gauge(
+            "haina_store_limit_bytes", "Limit on what the file uses; 0 for none.", registry=self.registry
+        ).set(database.keep.max_bytes)
 
 
 class _Server(uvicorn.Server):
@@ -416,13 +470,14 @@ def serve(
     *,
     memory_limit: str = "1GiB",
     threads: int = 2,
+    keep: Keep = Keep(),
     limits: Limits | None = None,
     token: str | None = None,
 ) -> None:
     """Own the folder's database and serve it until SIGTERM or Ctrl-C. Raises StoreProblem when it cannot start."""
     with listening_socket(listen, token) as bound:
         host, port = bound.getsockname()[:2]
-        database = Database(folder, memory_limit=memory_limit, threads=threads)
+        database = Database(folder, memory_limit=memory_limit, threads=threads, keep=keep)
         service = Service(database, limits or Limits(), token, loopback=is_loopback(host))
         config = uvicorn.Config(
             service.application,

@@ -5,11 +5,13 @@ tags, `boot`, `seq` and the fields; booleans are 0 and 1, as in every store of H
 and scan as fast as DuckDB's own TIMESTAMP_NS and align to windows by division; whoever opens the file by hand finds the
 same rows with a readable UTC `time` in the views of schema `readable`.
 
-`haina_cursor` holds, per source, the number of the last point written. `haina_store` holds the format.
+`haina_hourly` holds what is left of points whose time is up (`hourly`). `haina_cursor` holds, per source, the number of
+the last point written. `haina_store` holds the format.
 """
 
 from typing import TYPE_CHECKING
 
+from collector.duckdb_store import hourly
 from haina.contract import MEASUREMENTS, Measurement
 from haina.contract.table import columns_of, create_table
 
@@ -32,6 +34,8 @@ def prepare(connection: "duckdb.DuckDBPyConnection", path: str) -> None:
         "(source VARCHAR PRIMARY KEY, cursor BIGINT NOT NULL, written_ms BIGINT)"
     )
     connection.execute("CREATE SCHEMA IF NOT EXISTS readable")
+    connection.execute(hourly.CREATE)
+    connection.execute(hourly.CREATE_VIEW)
     for declared in MEASUREMENTS.values():
         _prepare_measurement(connection, declared, path)
     connection.commit()

@@ -41,11 +41,22 @@ class Answers(msgspec.Struct):
 
 
 class Held(msgspec.Struct, omit_defaults=True):
-    """What a store holds of a measurement: how many points (None when it cannot tell cheaply), from when to when."""
+    """What a store holds of a measurement: how many points (None when it cannot tell cheaply), from when to when.
+
+    Before `rolled_before_ms` it may hold only rollups, or nothing.
+    """
 
     first_ms: int
     latest_ms: int
     points: int | None = None
+    rolled_before_ms: int = 0
+
+
+class Whom(msgspec.Struct):
+    """The body of `POST /forget`: a site; without an area, the site of that name in any."""
+
+    site: str
+    area: str | None = None
 
 
 class Description(msgspec.Struct):

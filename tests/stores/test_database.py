@@ -152,16 +152,6 @@ def test_a_batch_that_is_no_batch_is_refused(database: Database, change: object)
         database.write("journal", 2, 2, [change(batch)])  # type: ignore[operator]
 
 
-def test_old_points_are_forgotten_by_event_time(database: Database) -> None:
-    points = build_points(100)
-    write(database, "journal", 100, points)
-    middle_ms = START_MS + 100_000
-    forgotten = database.forget_before(middle_ms)
-    assert forgotten == sum(point.time_ms < middle_ms for point in points) > 0
-    assert sum(database.rows.values()) == 100 - forgotten
-    assert min(held.first_ms for held in database.held().values()) >= middle_ms
-
-
 def test_an_answer_with_too_many_values_is_refused(database: Database) -> None:
     write(database, "journal", 100, build_points(100))
     query = Query("wearable", "steps", Aggregate.MEAN, 10, ("device",))
