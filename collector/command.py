@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,12 @@ from collector.deadletter_command import app as deadletter_app
 from collector.store_command import app as store_app
 from haina.command_line import (
     BrokerOption,
+    CAFileOption,
+    CertificateOption,
+    CredentialsOption,
     DataOption,
     JsonOption,
+    KeyOption,
     duration_s,
     fail,
     loop_factory,
@@ -32,6 +37,10 @@ GC_THRESHOLD = 50_000
 @app.command()
 def collect(
     broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    credentials: CredentialsOption = None,
+    ca_file: CAFileOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     store: Annotated[
         list[str],
         typer.Option(
@@ -41,9 +50,13 @@ def collect(
         ),
     ] = [DEFAULT_STORE],  # noqa: B006 - how Typer spells the default of an option that may be repeated
     data: DataOption = Path("data/collector"),
-    http: Annotated[str, typer.Option(help="Where to serve /status, /metrics and /healthz; empty for nowhere.")] = (
-        DEFAULT_HTTP
-    ),
+    http: Annotated[
+        str,
+        typer.Option(
+            help="Where to serve /status, /metrics and /healthz; empty for nowhere; beyond loopback only with "
+            "HAINA_COLLECTOR_TOKEN."
+        ),
+    ] = DEFAULT_HTTP,
     client_id: Annotated[str, typer.Option(help="MQTT client id; the broker keeps messages under it.")] = (
         "haina-collector"
     ),
@@ -63,17 +76,20 @@ def collect(
       haina collect
 
       haina collect --broker mqtt://127.0.0.1:1883 --store null: --data data/collector
+
+      haina collect --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/collector/accounts
     """
     from collector.ingest import TimeLimits
     from collector.journal import JournalUnusable
     from collector.service import CannotStart, Collector, Settings
+    from collector.stores import open_store
     from haina.contract import BadTopic
-    from haina.mqtt import BrokerAddress, InvalidAddress
+    from haina.credentials import BadCredentials, broker_address
     from haina.store_url import BadStoreURL
 
     try:
         settings = Settings(
-            broker=BrokerAddress.parse(broker),
+            broker=broker_address(broker, credentials, ca_file, certificate, key),
             stores=tuple(store),
             data=data,
             client_id=client_id,
@@ -84,11 +100,11 @@ def collect(
             time_limits=TimeLimits(duration_s(future, "--future"), duration_s(past, "--past")),
             give_up_s=duration_s(give_up, "--give-up"),
         )
-    except InvalidAddress as error:
-        fail(f"--broker: {error}")
+    except BadCredentials as error:
+        fail(str(error))
 
     async def run() -> None:
-        collector = Collector(settings)
+        collector = Collector(settings, partial(open_store, ca_file=ca_file))
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with run_until_signalled(collector.stop):
@@ -111,10 +127,13 @@ def status(
     url: Annotated[
         str, typer.Option(envvar="HAINA_COLLECTOR", help="Where the collector serves its status.")
     ] = f"http://{DEFAULT_HTTP}",
+    ca_file: CAFileOption = None,
     as_json: JsonOption = False,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices as well.")] = False,
 ) -> None:
     """Show how a running collector is doing; exit code 1 if it says that something is wrong.
+
+    Where the collector has a token, set HAINA_COLLECTOR_TOKEN to the same.
 
     Examples:
 
@@ -125,13 +144,27 @@ def status(
     import httpx
 
     from collector.status_table import print_status
+    from haina.store_url import COLLECTOR_TOKEN, collector_entry, is_web_address
+    from haina.tls import BadCertificate, client_context
 
+    if not is_web_address(url):
+        fail("--url must be http://host:port or https://host:port, without user or password")
     try:
         answer = httpx.get(
-            url.rstrip("/") + "/status", params={"devices": int(devices)}, timeout=10.0, trust_env=False
-        ).raise_for_status()
+            url.rstrip("/") + "/status",
+            params={"devices": int(devices)},
+            headers=collector_entry(),
+            timeout=10.0,
+            trust_env=False,
+            verify=client_context(ca_file),
+        )
+        if answer.status_code == 401:
+            fail(f"the collector at {url} asks for its token; set {COLLECTOR_TOKEN}")
+        answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         problems = list(found["problems"])
+    except BadCertificate as error:
+        fail(str(error))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fail(f"no collector answers at {url} ({error}); is `haina collect` running there?")
     except (ValueError, KeyError, TypeError):

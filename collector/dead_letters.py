@@ -13,9 +13,9 @@ harm, because the collector knows a reading by its device, boot and seq.
 import asyncio
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,11 +123,25 @@ def why_not(letter: Letter) -> str | None:
     return f"it would be rejected again: {rejected[0].reason}" if rejected else None
 
 
-async def replay(letters: Sequence[Letter], broker: BrokerAddress) -> int:
+async def replay(letters: Sequence[Letter], broker: BrokerAddress, accounts: Mapping[str, str] | None = None) -> int:
     """Publish letters at QoS 1, oldest first, and wait until the broker has them; answer how many.
 
-    Raises `haina.mqtt.MQTTError` when the broker cannot be reached, `ReplayFailed` when it stops taking them.
+    With `accounts` each is said by the gateway it came from, site by site: nobody else may, where a broker has access
+    rules. Raises `haina.mqtt.MQTTError` when the broker cannot be reached, `ReplayFailed` when it stops taking them
+    or a site has no account.
     """
+    if accounts is None:
+        return await _say_again(letters, broker)
+    by_site: dict[str, list[Letter]] = {}
+    for letter in letters:
+        by_site.setdefault("/".join(letter.topic.split("/")[3:5]), []).append(letter)
+    if lacking := sorted(by_site.keys() - accounts.keys()):
+        raise ReplayFailed(f"no account for {lacking[0]}, so nothing was said again; `haina credentials` makes it")
+    entries = {site: replace(broker, username=site, password=accounts[site]) for site in by_site}
+    return sum([await _say_again(said, entries[site]) for site, said in by_site.items()])
+
+
+async def _say_again(letters: Sequence[Letter], broker: BrokerAddress) -> int:
     answers = _Answers()
     options = ConnectOptions(f"haina-deadletter-{os.getpid()}", max_in_flight=REPLAY_BATCH)
     connection = await Connection.open(broker, options, answers)

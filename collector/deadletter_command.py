@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import BrokerOption, DataOption, JsonOption, fail
+from haina.command_line import (
+    BrokerOption,
+    CAFileOption,
+    CertificateOption,
+    CredentialsOption,
+    DataOption,
+    JsonOption,
+    KeyOption,
+    fail,
+)
 
 if TYPE_CHECKING:
     from collector.dead_letters import Letter
@@ -95,12 +104,17 @@ def replay_letters(
     topic: TopicOption = "",
     everything: Annotated[bool, typer.Option("--all", help="Every letter, if numbers and filters do not say.")] = False,
     broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    credentials: CredentialsOption = None,
+    ca_file: CAFileOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish rejected readings again, after the contract was extended; say of the others why it would be in vain.
 
     The letters stay in the journal; a reading that the collector has by now is dropped as a duplicate. Exit code 1
-    when not all that were chosen could be published.
+    when not all that were chosen could be published. Where the broker has access rules, give --credentials with the
+    gateways' accounts: a reading may be said by its own site alone.
 
     Examples:
 
@@ -111,14 +125,16 @@ def replay_letters(
     import asyncio
 
     from collector.dead_letters import ReplayFailed, replay, why_not
-    from haina.mqtt import BrokerAddress, InvalidAddress, MQTTError
+    from haina.credentials import BadCredentials, read_accounts, trusting
+    from haina.mqtt import MQTTError
 
     if not (numbers or reason or topic or everything):
         fail("say which: numbers, --reason, --topic or --all")
     try:
-        address = BrokerAddress.parse(broker)
-    except InvalidAddress as error:
-        fail(f"--broker: {error}")
+        address = trusting(broker, ca_file, certificate, key)
+        accounts = read_accounts(credentials) if credentials else None
+    except BadCredentials as error:
+        fail(str(error))
     letters = _read(data, reason, topic)
     if numbers:
         known = {letter.number for letter in letters}
@@ -128,7 +144,7 @@ def replay_letters(
     reasons = {letter.number: why_not(letter) for letter in letters}
     hopeful = [letter for letter in letters if reasons[letter.number] is None]
     try:
-        published = asyncio.run(replay(hopeful, address)) if hopeful else 0
+        published = asyncio.run(replay(hopeful, address, accounts)) if hopeful else 0
     except (MQTTError, ReplayFailed) as error:
         fail(str(error), code=1)
     vain = {number: why for number, why in sorted(reasons.items()) if why is not None}

@@ -1,11 +1,13 @@
 """What the collector says about itself: `/status` for people and programs, `/metrics` for Prometheus, `/healthz`.
 
 All three read the same numbers. The accounts in them always close: ``received = rejected + duplicates + journaled +
-in_memory``, and for each store ``journaled = stored + pending + refused`` since it was first configured.
+in_memory``, and for each store ``journaled = stored + pending + refused`` since it was first configured. The first two
+ask for the token in HAINA_COLLECTOR_TOKEN, if there is one.
 """
 
 import asyncio
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -21,7 +23,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from collector.bearer import doorkeeper
 from haina import __version__
+from haina.store_url import COLLECTOR_TOKEN
 
 if TYPE_CHECKING:
     from collector.service import Collector
@@ -264,7 +268,7 @@ def _gauge(name: str, sentence: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"haina_collector_{name}", sentence, value=float(value))
 
 
-def application(report: Report) -> Starlette:
+def application(report: Report, token: str | None = None) -> Starlette:
     """The HTTP application."""
     registry = CollectorRegistry()
     registry.register(_Metrics(report))
@@ -282,7 +286,8 @@ def application(report: Report) -> Starlette:
         problems = report.problems()
         return PlainTextResponse("; ".join(problems) or "ok", 503 if problems else 200)
 
-    return Starlette(routes=[Route("/status", status), Route("/metrics", metrics), Route("/healthz", healthz)])
+    routes = [Route("/status", status), Route("/metrics", metrics), Route("/healthz", healthz)]
+    return Starlette(routes=routes, middleware=doorkeeper(token))
 
 
 class _Server(uvicorn.Server):
@@ -296,7 +301,7 @@ class _Server(uvicorn.Server):
 async def serve(collector: "Collector", listener: socket.socket) -> None:
     """Answer HTTP on `listener` until cancelled."""
     config = uvicorn.Config(
-        application(Report(collector)),
+        application(Report(collector), os.environ.get(COLLECTOR_TOKEN)),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import DataOption, JsonOption, StoreOption, fail
+from haina.command_line import CAFileOption, DataOption, JsonOption, StoreOption, fail
 from haina.store_url import DEFAULT_STORE, BadStoreURL, StoreURL
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def audit(
         list[Path], typer.Option("--sent", exists=True, dir_okay=False, help="A run's sent ledger; may be repeated.")
     ],
     store: StoreOption = DEFAULT_STORE,
+    ca_file: CAFileOption = None,
     as_json: JsonOption = False,
     worst: Annotated[int, typer.Option(min=0, help="How many offending device-minutes to name.")] = 20,
 ) -> None:
@@ -101,11 +102,12 @@ def audit(
     from collector.audit import audit as compare
     from haina.ledger import BadLedger
     from haina.query.reader import StoreError, open_reader
+    from haina.tls import BadCertificate
 
     try:
-        with open_reader(store) as reader:
+        with open_reader(store, ca_file=ca_file) as reader:
             report = compare(sent, reader, worst)
-    except (BadStoreURL, BadLedger, StoreError) as problem:
+    except (BadCertificate, BadStoreURL, BadLedger, StoreError) as problem:
         fail(str(problem))
     except OSError as problem:
         fail(f"{problem.filename}: {problem.strerror}")

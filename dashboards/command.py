@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from haina.command_line import BrokerOption, DataOption, StoreOption, fail
+from haina.command_line import (
+    BrokerOption,
+    CAFileOption,
+    CertificateOption,
+    CredentialsOption,
+    DataOption,
+    KeyOption,
+    StoreOption,
+    fail,
+    not_on_the_command_line,
+)
 
 app = typer.Typer(no_args_is_help=True)
 dashboards_app = typer.Typer(no_args_is_help=True, help="Render the panels as Grafana dashboards, and push them.")
@@ -51,7 +61,13 @@ def render(
 def push(
     grafana: Annotated[str, typer.Option(envvar="HAINA_GRAFANA", help="Grafana's URL: http://127.0.0.1:3000.")],
     token: Annotated[
-        str | None, typer.Option(envvar="HAINA_GRAFANA_TOKEN", help="A service account's token.", show_default=False)
+        str | None,
+        typer.Option(
+            envvar="HAINA_GRAFANA_TOKEN",
+            callback=not_on_the_command_line,
+            help="A service account's token; only in HAINA_GRAFANA_TOKEN or haina.toml.",
+            show_default=False,
+        ),
     ] = None,
     language: Annotated[str, typer.Option(help="en, zh or both.")] = "both",
     influx: Annotated[
@@ -87,6 +103,10 @@ def push(
 def console(
     store: StoreOption = "duckdb+http://127.0.0.1:8790",
     broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    credentials: CredentialsOption = None,
+    ca_file: CAFileOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     collector: Annotated[
         str, typer.Option(envvar="HAINA_COLLECTOR", help="Where the collector tells its status.")
     ] = "http://127.0.0.1:8791",
@@ -96,7 +116,9 @@ def console(
         str | None,
         typer.Option(
             envvar="HAINA_CONSOLE_PASSWORD",
-            help="Asked of every visitor; needed to listen beyond this machine.",
+            callback=not_on_the_command_line,
+            help="Asked of every visitor; needed to listen beyond this machine. Only in HAINA_CONSOLE_PASSWORD or "
+            "haina.toml.",
             show_default=False,
         ),
     ] = None,
@@ -108,14 +130,20 @@ def console(
       haina console
 
       HAINA_CONSOLE_PASSWORD=… haina console --listen 0.0.0.0:8080
+
+      haina console --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/console/accounts
     """
     # NiceGUI decides where it may keep things when it is imported, and would choose the working directory.
     os.environ["NICEGUI_STORAGE_PATH"] = str(data)
     from dashboards.console.settings import BadSettings, Settings
+    from haina.credentials import BadCredentials, broker_address
 
     try:
-        settings = Settings.read(store=store, broker=broker, collector=collector, listen=listen, password=password)
-    except BadSettings as wrong:
+        address = broker_address(broker, credentials, ca_file, certificate, key)
+        settings = Settings.read(
+            store=store, broker=address, collector=collector, listen=listen, password=password, ca_file=ca_file
+        )
+    except (BadCredentials, BadSettings) as wrong:
         fail(str(wrong))
     from dashboards.console.server import CannotListen, serve
 

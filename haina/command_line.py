@@ -25,9 +25,70 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+_PASSWORD_IN_URL = re.compile(r"\w+://[^/@]*:.*@")
+
+
+def not_on_the_command_line(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a secret given as a flag: whoever lists the processes of this machine would read it."""
+    if value and _is_a_flag(context, parameter):
+        fail(f"{parameter.opts[0]} would show a secret to whoever lists processes; set {parameter.envvar} instead")
+    return value
+
+
+def _without_password(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    if _PASSWORD_IN_URL.match(value) and _is_a_flag(context, parameter):
+        fail(
+            f"{parameter.opts[0]} would show its password to whoever lists processes; "
+            f"give --credentials FILE, or set {parameter.envvar} or haina.toml"
+        )
+    return value
+
+
+def _is_a_flag(context: typer.Context, parameter: typer.CallbackParam) -> bool:
+    """Whether the value stood on the command line, and not in the environment or in haina.toml."""
+    source = context.get_parameter_source(parameter.name) if parameter.name else None
+    return source is not None and source.name == "COMMANDLINE"
+
+
 BrokerOption = Annotated[
     str,
-    typer.Option("--broker", envvar="HAINA_BROKER", help="mqtt://[user[:password]@]host[:port], or mqtts:// for TLS."),
+    typer.Option(
+        "--broker",
+        envvar="HAINA_BROKER",
+        callback=_without_password,
+        help="mqtt://[user@]host[:port], or mqtts:// for TLS; user:password@ only in HAINA_BROKER or haina.toml.",
+    ),
+]
+CredentialsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--credentials",
+        envvar="HAINA_CREDENTIALS",
+        help="File with the account to enter the broker by, from `haina credentials`.",
+        show_default=False,
+    ),
+]
+CAFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        envvar="HAINA_CA_FILE",
+        help="PEM file of the authorities to trust for mqtts:// and https://, instead of the system's.",
+        show_default=False,
+    ),
+]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        envvar="HAINA_CERTIFICATE",
+        help="PEM file of a client certificate, for a broker that asks for one.",
+        show_default=False,
+    ),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option("--key", envvar="HAINA_KEY", help="PEM file of that certificate's key.", show_default=False),
 ]
 StoreOption = Annotated[
     str,

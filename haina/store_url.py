@@ -1,7 +1,8 @@
 """Which store: `duckdb+http://HOST:PORT`, `influxdb+http://HOST:PORT/BUCKET?org=ORG` (or `+https`), or `null:`.
 
 A store URL says where, never who: a token in it would end up in logs and shell histories. Tokens come from the
-environment, `HAINA_STORE_TOKEN` for `haina store` and `HAINA_INFLUX_TOKEN` for InfluxDB.
+environment, `HAINA_STORE_TOKEN` for `haina store` and `HAINA_INFLUX_TOKEN` for InfluxDB. So it is with the collector,
+whose status is no store but is asked in the same way: `HAINA_COLLECTOR_TOKEN`.
 """
 
 import os
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 DEFAULT_STORE = "duckdb+http://127.0.0.1:8790"
 TOKEN_VARIABLES = {"duckdb": "HAINA_STORE_TOKEN", "influxdb": "HAINA_INFLUX_TOKEN"}
+COLLECTOR_TOKEN = "HAINA_COLLECTOR_TOKEN"
 
 _FORMS = "duckdb+http://HOST:PORT, influxdb+http://HOST:PORT/BUCKET?org=ORG or null:"
 
@@ -47,8 +49,8 @@ class StoreURL:
         try:
             parts = urlsplit(text)
             port = parts.port
-        except ValueError as wrong:
-            raise BadStoreURL(f"a store URL is {_FORMS}: {wrong}") from None
+        except ValueError:  # whose message may quote a password
+            raise BadStoreURL(f"a store URL is {_FORMS}") from None
         if parts.username is not None or parts.password is not None or "token" in parse_qs(parts.query):
             raise BadStoreURL(
                 "a store URL holds no user, password or token; set "
@@ -71,6 +73,22 @@ class StoreURL:
     def token(self) -> str | None:
         """The token the environment holds for this kind of store; None when it holds none."""
         return os.environ.get(TOKEN_VARIABLES.get(self.kind, ""), "") or None
+
+
+def collector_entry() -> dict[str, str]:
+    """The headers by which one enters at the collector: the token of the environment, if it holds one."""
+    token = os.environ.get(COLLECTOR_TOKEN)
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def is_web_address(text: str) -> bool:
+    """Whether it is ``http://host[:port]`` or ``https://…``, without a user or a password."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def is_loopback(host: str) -> bool:

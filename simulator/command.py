@@ -12,14 +12,19 @@ import typer
 
 from haina.command_line import (
     BrokerOption,
+    CAFileOption,
+    CertificateOption,
+    CredentialsOption,
     DataOption,
     JsonOption,
+    KeyOption,
     duration_s,
     fail,
     local_time_ms,
     loop_factory,
     run_until_signalled,
 )
+from simulator.credentials_command import app as credentials_app
 from simulator.validation.command import app as validation_app
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ app = typer.Typer(no_args_is_help=True)
 scenario_app = typer.Typer(no_args_is_help=True, help="Check scenarios and print what they may say.")
 app.add_typer(scenario_app, name="scenario")
 app.add_typer(validation_app)
+app.registered_commands.extend(credentials_app.registered_commands)
 
 ScenarioOption = Annotated[
     str,
@@ -62,6 +68,10 @@ def simulate(
         Path | None, typer.Option(help="With --to: obey the commands recorded in this run.commands file.")
     ] = None,
     broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    credentials: CredentialsOption = None,
+    ca_file: CAFileOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     data: DataOption = Path("data/run"),
     window: Annotated[
         int, typer.Option(min=100, max=1_000_000, help="Readings that may be sent and not yet durable.")
@@ -74,11 +84,13 @@ def simulate(
     """Run a scenario: publish what the town's devices say, over MQTT or into a file.
 
     On a broker the run keeps a folder with its ledgers and goes on from there when started again.
-    Ctrl-C ends it cleanly.
+    With --credentials each site's gateway enters the broker by its own account. Ctrl-C ends it cleanly.
 
     Examples:
 
       haina simulate --scenario laptop --broker mqtt://127.0.0.1:1883
+
+      haina simulate --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/simulator/accounts
 
       haina simulate --scenario laptop --seed 7 --start 2026-03-02T00:00+08:00 --duration 6h --to out.jsonl
     """
@@ -98,7 +110,7 @@ def simulate(
         fail("--commands goes with --to; on a broker, commands come over MQTT")
     import time
 
-    from haina.mqtt.connection import BrokerAddress, InvalidAddress
+    from haina.credentials import BadCredentials, read_accounts, trusting
     from simulator.clock import BadSpeed, RunClock
     from simulator.run import LiveRun, RunFolderTaken, begin
 
@@ -107,7 +119,10 @@ def simulate(
     if start_ms > now_ms and not future:
         fail(f"--start {start} is in the future; add --future if that is meant")
     try:
-        address = BrokerAddress.parse(broker)
+        address = trusting(broker, ca_file, certificate, key)
+        accounts = read_accounts(credentials) if credentials else None
+        if accounts and address.username:
+            fail("the broker's URL names a user, and --credentials names one for each site; drop one of them")
         state = begin(data, town_plan.name, seed, start_ms // 1000 * 1000)
         clock = RunClock(
             start_ms=state.start_ms,
@@ -117,9 +132,7 @@ def simulate(
             speed=speed,
             future=future,
         )
-    except InvalidAddress as error:
-        fail(f"--broker: {error}")
-    except (BadSpeed, RunFolderTaken) as error:
+    except (BadCredentials, BadSpeed, RunFolderTaken) as error:
         fail(str(error))
     except OSError as error:
         fail(f"--data {data}: {error.strerror}")
@@ -127,7 +140,7 @@ def simulate(
     shown = _show_history() if sys.stderr.isatty() else contextlib.nullcontext(lambda _clock: None)
 
     async def live(progress: Any) -> Any:
-        run = LiveRun(town_plan, state, data, clock, window=window, progress=progress)
+        run = LiveRun(town_plan, state, data, clock, accounts=accounts, window=window, progress=progress)
         async with run_until_signalled(run.stop):
             if wait_for:
                 await _wait_for(wait_for, run)
@@ -136,6 +149,8 @@ def simulate(
     try:
         with shown as progress, asyncio.Runner(loop_factory=loop_factory()) as runner:
             summary = runner.run(live(progress))
+    except BadCredentials as error:
+        fail(f"--credentials {credentials}: {error}")
     except OSError as error:
         fail(f"--data {data}: {error.strerror or error}", code=1)
     from dataclasses import asdict

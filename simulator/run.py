@@ -26,6 +26,7 @@ import structlog
 import xxhash
 
 from haina.contract import Clock, Command, Phase, Reply, Topic, TopicClass, encode, point_hash
+from haina.credentials import CLOCK_SITE, BadCredentials
 from haina.ledger import SentDevice, SentLedger
 from haina.mqtt.connection import BrokerAddress
 from simulator.clock import BadSpeed, RunClock
@@ -122,6 +123,12 @@ def run_name(scenario: str, seed: int, start_ms: int) -> str:
     return f"{scenario}-{seed}-{moment}"
 
 
+def gateway_names(scenario: Scenario) -> list[str]:
+    """The names ``area/site`` of all gateways that a run of the scenario has, the clock's among them."""
+    town = found_town(scenario, RunState.new(scenario.name, seed=1, start_ms=0), NoTruth())
+    return sorted({CLOCK_SITE, *(site.name for site in town.sites.values())})
+
+
 def found_town(scenario: Scenario, state: RunState, truth: TruthLedger | NoTruth) -> Town:
     """A town with everything the scenario says, at its start."""
     town = Town(seed=state.seed, start_ms=state.start_ms, run=state.run, boot=state.boot, truth=truth)
@@ -207,7 +214,11 @@ class Summary:
 
 
 class LiveRun:
-    """A run on a broker. Build it, then await `run`."""
+    """A run on a broker. Build it, then await `run`.
+
+    With `accounts`, names ``area/site`` and passwords, each gateway enters by its own. Raises BadCredentials when one
+    has none, and OSError when a ledger cannot be opened.
+    """
 
     def __init__(
         self,
@@ -216,6 +227,7 @@ class LiveRun:
         folder: Path,
         clock: RunClock,
         *,
+        accounts: Mapping[str, str] | None = None,
         window: int = DEFAULT_WINDOW,
         progress: Callable[[RunClock], None] = lambda _clock: None,
     ) -> None:
@@ -225,6 +237,11 @@ class LiveRun:
         self._progress = progress
         self._truth = TruthLedger(folder / "run.truth")
         self._town = found_town(scenario, state, self._truth)
+        area, site_id = CLOCK_SITE.split("/")
+        desk = self._town.site(area, site_id, "simulator", (121.40, 31.25))
+        desk.device("clock", "clock").commands["set"] = self._set_clock
+        self._accounts = accounts
+        self._check_accounts()
         self._sent = SentLedger(
             folder / "run.sent", run=state.run, boot=state.boot, scenario=scenario.name, start_ms=state.start_ms
         )
@@ -241,10 +258,8 @@ class LiveRun:
         self._pace: deque[tuple[float, int]] = deque(maxlen=20)
         self._told: Clock | None = None
         self._told_s = 0.0
-        desk = self._town.site("town", "simulator", "simulator", (121.40, 31.25))
-        desk.device("clock", "clock").commands["set"] = self._set_clock
         self._gateways = {site.id: Gateway(site, self._window, self._obey) for site in self._town.sites.values()}
-        self._desk = self._gateways["simulator"]
+        self._desk = self._gateways[desk.id]
 
     def stop(self) -> None:
         """End the run: from a signal handler, say."""
@@ -360,7 +375,22 @@ class LiveRun:
         """Keep every gateway's session, the clock's first."""
         async with asyncio.TaskGroup() as sessions:
             for gateway in sorted(self._gateways.values(), key=lambda gateway: gateway is not self._desk):
-                sessions.create_task(gateway.stay(address, speaks=gateway is self._desk))
+                sessions.create_task(gateway.stay(self._entry(gateway, address), speaks=gateway is self._desk))
+
+    def _entry(self, gateway: Gateway, address: BrokerAddress) -> BrokerAddress:
+        """The broker as this gateway enters it."""
+        if self._accounts is None:
+            return address
+        name = gateway.site.name
+        return replace(address, username=name, password=self._accounts[name])
+
+    def _check_accounts(self) -> None:
+        if self._accounts is None:
+            return
+        lacking = sorted(site.name for site in self._town.sites.values() if site.name not in self._accounts)
+        if lacking:
+            others = f" and {len(lacking) - 1} others" if len(lacking) > 1 else ""
+            raise BadCredentials(f"no account for {lacking[0]}{others}; make them with `haina credentials`")
 
     # Telling
 

@@ -128,7 +128,12 @@ class Site:
         self.gateway = self.device(GATEWAY, GATEWAY, site_kind=kind, **(labels or {}))
 
     def __repr__(self) -> str:
-        return f"<Site {self.area}/{self.id}>"
+        return f"<Site {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """What its gateway's account is called."""
+        return f"{self.area}/{self.id}"
 
     @property
     def env(self) -> simpy.Environment:

@@ -128,12 +128,14 @@ def mosquitto_broker(
     max_inflight_messages: int = 1_000,
     users: Mapping[str, str] | None = None,
     certificate: tuple[Path, Path] | None = None,
+    secrets: Path | None = None,
     extra: Sequence[str] = (),
 ) -> Iterator[RunningBroker]:
     """Mosquitto, keeping every queued message and saving its state when it is asked to stop.
 
     `users` are names and passwords (without them, anybody may enter); `certificate` is the files of a certificate and
-    its key, for TLS; `extra` is more lines of its configuration.
+    its key, for TLS; `secrets` is a folder of `haina credentials`, whose accounts and rules hold; `extra` is more
+    lines of its configuration.
     """
     program = find_mosquitto()
 
@@ -145,7 +147,7 @@ def mosquitto_broker(
             f"max_inflight_messages {max_inflight_messages}",
             "max_queued_messages 0",
             "max_queued_bytes 0",
-            f"allow_anonymous {'false' if users else 'true'}",
+            f"allow_anonymous {'false' if users or secrets else 'true'}",
             "log_dest stderr",
             "log_type error",
             "log_type warning",
@@ -160,6 +162,8 @@ def mosquitto_broker(
             lines.append(f"password_file {passwords}")
         if certificate:
             lines += [f"certfile {certificate[0]}", f"keyfile {certificate[1]}"]
+        if secrets:
+            lines += [f"password_file {secrets}/mosquitto/passwords", f"acl_file {secrets}/mosquitto/acl"]
         configuration = folder / "mosquitto.conf"
         configuration.write_text("\n".join([*lines, *extra]) + "\n")
         scheme = "mqtts" if certificate else "mqtt"

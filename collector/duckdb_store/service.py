@@ -20,7 +20,6 @@ happens to have open can reach loopback too: hence bodies need a content type no
 """
 
 import asyncio
-import hmac
 import socket
 import threading
 import time
@@ -44,8 +43,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from collector.bearer import doorkeeper
 from collector.duckdb_store.database import (
     AlreadyHas,
     BatchNotTaken,
@@ -97,7 +96,7 @@ class Service:
         self._retain_now = asyncio.Event()
         self._early_before_ms = 0
         self._count = _Metrics(database)
-        middleware = [Middleware(_Bearer, token=token)] if token else []
+        middleware = doorkeeper(token)
         if loopback:
             middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
         self.application = Starlette(
@@ -384,22 +383,6 @@ def _error(status: int, sentence: str, retry_after_s: int | None = None) -> Resp
 
 def _busy(what: str) -> Response:
     return _error(503, f"too many {what} are waiting", retry_after_s=1)
-
-
-class _Bearer:
-    """Lets in who knows the token, and anybody to ask whether the process is alive."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/healthz":
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._expected):
-                await _error(401, "a token is needed: Authorization: Bearer …")(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 class _Metrics:

@@ -6,6 +6,7 @@ point is there exactly once, however a crash or a lost answer cut the batches.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from collector.stores.protocol import StoreRefused, StoreUnavailable
 from haina.contract import Measurement, Point, measurement
 from haina.contract.point import NS_PER_MS, TAGS
 from haina.store_url import TOKEN_VARIABLES, StoreURL, is_loopback
+from haina.tls import client_context
 
 TIMEOUT_S = 30.0  # assumed: a write may wait behind a checkpoint or a retention pass
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
@@ -29,13 +31,19 @@ class DuckDBStore:
 
     name = "duckdb"
 
-    def __init__(self, url: StoreURL, token: str | None, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, url: StoreURL, token: str | None, timeout_s: float = TIMEOUT_S, ca_file: Path | None = None
+    ) -> None:
         self._url = url
         headers = {"Content-Type": ARROW_STREAM}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._client = httpx.Client(
-            base_url=url.base_url, headers=headers, timeout=timeout_s, trust_env=not is_loopback(url.host)
+            base_url=url.base_url,
+            headers=headers,
+            timeout=timeout_s,
+            trust_env=not is_loopback(url.host),
+            verify=client_context(ca_file),
         )
 
     def write(self, source: str, cursor: int, points: Sequence[Point]) -> None:

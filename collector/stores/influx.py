@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -24,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from collector.stores.protocol import StoreRefused, StoreUnavailable
 from haina.contract import Point, line_protocol
 from haina.store_url import TOKEN_VARIABLES, StoreURL
+from haina.tls import client_context
 
 TIMEOUT_MS = 10_000  # assumed: a 5,000-point batch takes InfluxDB about 50 ms
 _ABOUT_THE_POINTS = frozenset({400, 413, 422})
@@ -35,7 +37,9 @@ class InfluxStore:
 
     name = "influxdb"
 
-    def __init__(self, url: StoreURL, token: str | None, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(
+        self, url: StoreURL, token: str | None, timeout_ms: int = TIMEOUT_MS, ca_file: Path | None = None
+    ) -> None:
         self._url = url
         # Only parts of this library are annotated.
         self._client: Any = InfluxDBClient(
@@ -45,6 +49,7 @@ class InfluxStore:
             org=url.org or "-",
             timeout=timeout_ms,
             enable_gzip=False,
+            ssl_context=client_context(ca_file),
         )
         self._api: Any = self._client.write_api(write_options=SYNCHRONOUS)
 

@@ -7,6 +7,7 @@ same as a second ago is not told again.
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +19,8 @@ from dashboards.console.town import Health, TownWatch
 from dashboards.pages.centres import FAULT
 from haina.query import Aggregate, Query
 from haina.query.reader import QueryRefused, Reader, StoreError
-from haina.store_url import is_loopback
+from haina.store_url import collector_entry, is_loopback
+from haina.tls import client_context
 
 log = structlog.get_logger()
 
@@ -38,13 +40,18 @@ _KIOSKS = Query("kiosk_state", "state", Aggregate.LAST, group=("site", "device")
 class Pulse:
     """Asks around while somebody looks, and tells all who do."""
 
-    def __init__(self, town: TownWatch, reader: Reader, collector: str) -> None:
+    def __init__(self, town: TownWatch, reader: Reader, collector: str, ca_file: Path | None = None) -> None:
         self.feeds: Feeds | None = None
         self._town = town
         self._reader = reader
         self._collector_url = collector
         host = httpx.URL(collector).host
-        self._client = httpx.AsyncClient(timeout=COLLECTOR_TIMEOUT_S, trust_env=not is_loopback(host))
+        self._client = httpx.AsyncClient(
+            timeout=COLLECTOR_TIMEOUT_S,
+            trust_env=not is_loopback(host),
+            verify=client_context(ca_file),
+            headers=collector_entry(),
+        )
         self._store: tuple[Health, str] = ("unknown", "")
         self._collector: tuple[Health, str] = ("unknown", "")
         self._status: dict[str, Any] | None = None

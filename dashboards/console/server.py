@@ -79,8 +79,8 @@ class Console:
     def __init__(self, settings: Settings, reader: Reader | None = None) -> None:
         self.settings = settings
         self.town = TownWatch(settings.broker)
-        self.reader = reader or open_reader(str(settings.store), timeout_s=ASK_STORE_S)
-        self.pulse = Pulse(self.town, self.reader, settings.collector)
+        self.reader = reader or open_reader(str(settings.store), timeout_s=ASK_STORE_S, ca_file=settings.ca_file)
+        self.pulse = Pulse(self.town, self.reader, settings.collector, settings.ca_file)
         self.feeds = Feeds(self.reader, lambda: self.town.now_ms, self.pulse.store_heard)
         self.pulse.feeds = self.feeds
         self.closing = asyncio.Event()

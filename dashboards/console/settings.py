@@ -1,10 +1,10 @@
 """What the console is told when it starts, checked before anything opens."""
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from pathlib import Path
 
-from haina.mqtt.connection import BrokerAddress, InvalidAddress
-from haina.store_url import BadStoreURL, StoreURL, is_loopback
+from haina.mqtt import BrokerAddress
+from haina.store_url import BadStoreURL, StoreURL, is_loopback, is_web_address
 
 MIN_PASSWORD_CHARS = 12  # assumed: long enough against guessing over a network, since nothing here counts tries
 
@@ -23,21 +23,26 @@ class Settings:
     host: str
     port: int
     password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
 
     @classmethod
-    def read(cls, *, store: str, broker: str, collector: str, listen: str, password: str | None) -> "Settings":
+    def read(
+        cls,
+        *,
+        store: str,
+        broker: BrokerAddress,
+        collector: str,
+        listen: str,
+        password: str | None,
+        ca_file: Path | None = None,
+    ) -> "Settings":
         """Parse and check. Raises BadSettings with one sentence."""
         try:
             store_url = StoreURL.parse(store)
         except BadStoreURL as wrong:
             raise BadSettings(f"--store: {wrong}") from None
-        try:
-            address = BrokerAddress.parse(broker)
-        except InvalidAddress as wrong:
-            raise BadSettings(f"--broker: {wrong}") from None
-        parts = urlsplit(collector)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
-            raise BadSettings(f"--collector must be http://host:port, got {collector[:200]!r}")
+        if not is_web_address(collector):
+            raise BadSettings("--collector must be http://host:port or https://host:port, without user or password")
         host, _, port = listen.rpartition(":")
         host = host.strip("[]")
         if not host or not port.isdecimal() or int(port) > 65_535:
@@ -50,4 +55,4 @@ class Settings:
             )
         if password is not None and len(password) < MIN_PASSWORD_CHARS:
             raise BadSettings(f"the console's password must have {MIN_PASSWORD_CHARS} characters or more")
-        return cls(store_url, address, collector.rstrip("/"), host, int(port), password)
+        return cls(store_url, broker, collector.rstrip("/"), host, int(port), password, ca_file)

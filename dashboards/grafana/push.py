@@ -34,10 +34,10 @@ def push(
 ) -> None:
     """Push folder, dashboards and, when `influx` is given, the data source. Raises PushRefused."""
     parts = urlsplit(grafana)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise PushRefused(f"--grafana takes a URL such as http://127.0.0.1:3000, got {grafana[:200]!r}")
     if parts.username is not None:
         raise PushRefused("the URL must hold no user or password; set HAINA_GRAFANA_TOKEN instead")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PushRefused(f"--grafana takes a URL such as http://127.0.0.1:3000, got {grafana[:200]!r}")
     api: Any = GrafanaApi.from_url(grafana, credential=token or None, timeout=TIMEOUT_S)  # untyped below this call
     try:
         if influx is not None:

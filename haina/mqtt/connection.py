@@ -71,6 +71,7 @@ from haina.mqtt.codec import (
     encode_pubacks,
     encode_publishes,
 )
+from haina.tls import client_context
 
 DEFAULT_MAX_PACKET_BYTES: Final = 256 * 1024
 """The largest packet taken or sent unless told otherwise, in bytes. Assumed: a thousand times a usual reading."""
@@ -125,7 +126,7 @@ class InvalidAddress(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where a broker listens, and as whom to enter; prints without the password.
+    """Where a broker listens, as whom to enter, and whom to take for it; prints without the password.
 
     ``BrokerAddress.parse("mqtts://gateway:secret@broker.example:8883")`` or
     ``BrokerAddress("127.0.0.1", 1883)``.
@@ -136,6 +137,8 @@ class BrokerAddress:
     tls: bool = False
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    """For ``mqtts://``: what `haina.tls.client_context` made; None trusts the system's authorities, verifying too."""
 
     @classmethod
     def parse(cls, url: str) -> "BrokerAddress":
@@ -181,8 +184,6 @@ class ConnectOptions:
     keep_alive_s: int = 30
     """Whole seconds, 1 … 65,535. 0 would turn the watch off, and the embedded broker refuses it; so it is refused."""
     will: Will | None = None
-    tls: ssl.SSLContext | None = None
-    """For an ``mqtts://`` address; None is the system's certificates (`ssl.create_default_context`)."""
     connect_timeout_s: float = 10.0
     """The longest wait for the CONNACK, from dialling on; and for a SUBACK, an UNSUBACK and the last write."""
     max_packet_bytes: int = DEFAULT_MAX_PACKET_BYTES
@@ -273,7 +274,7 @@ class Connection(asyncio.Protocol):
         `ConnectionRefused` if it says no.
         """
         connection = cls(address, options, receiver)
-        tls = (options.tls or ssl.create_default_context()) if address.tls else None
+        tls = (address.trust or client_context()) if address.tls else None
         turn = _turns.setdefault(connection._loop, asyncio.Semaphore(OPENS_AT_ONCE))
         try:
             async with turn, asyncio.timeout(options.connect_timeout_s):

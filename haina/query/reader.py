@@ -15,6 +15,7 @@ import contextlib
 import io
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -26,6 +27,7 @@ from haina.query.influxql import compile_influxql, quote_name, quote_text, time_
 from haina.query.value import Query, Series
 from haina.query.wire import Answers, Description, Held, Question
 from haina.store_url import TOKEN_VARIABLES, BadStoreURL, StoreURL, is_loopback
+from haina.tls import client_context
 
 TIMEOUT_S = 20.0  # assumed; the stores' own limits on a query are shorter
 CHUNK_ROWS = 10_000  # of raw points in one of InfluxDB's chunks: its own default
@@ -45,17 +47,20 @@ class QueryRefused(StoreError):
     """The store answered that it will not answer: unknown, too long, too much."""
 
 
-def open_reader(store_url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> "Reader":
+def open_reader(
+    store_url: str, token: str | None = None, timeout_s: float = TIMEOUT_S, ca_file: Path | None = None
+) -> "Reader":
     """A reader of the store behind a URL; nothing is sent yet.
 
-    The token comes from the environment (`haina.store_url`) unless given. Raises BadStoreURL.
+    The token comes from the environment (`haina.store_url`) unless given; `ca_file` are the authorities to trust over
+    HTTPS, None the system's. Raises BadStoreURL, and `haina.tls.BadCertificate` for the file.
     """
     url = StoreURL.parse(store_url)
     token = token or url.token()
     if url.kind == "duckdb":
-        return Reader(url, _DuckDB(), {"Authorization": f"Bearer {token}"} if token else {}, timeout_s)
+        return Reader(url, _DuckDB(), {"Authorization": f"Bearer {token}"} if token else {}, timeout_s, ca_file)
     if url.kind == "influxdb":
-        return Reader(url, _InfluxDB(url.bucket), {"Authorization": _entry(token)} if token else {}, timeout_s)
+        return Reader(url, _InfluxDB(url.bucket), {"Authorization": _entry(token)} if token else {}, timeout_s, ca_file)
     raise BadStoreURL("null: keeps nothing, so there is nothing to read")
 
 
@@ -67,7 +72,14 @@ def _entry(token: str) -> str:
 class Reader:
     """An open way to ask one store. Close it, or use it as a context manager (`async with` closes both halves)."""
 
-    def __init__(self, url: StoreURL, language: "_Language", headers: dict[str, str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: StoreURL,
+        language: "_Language",
+        headers: dict[str, str],
+        timeout_s: float,
+        ca_file: Path | None = None,
+    ) -> None:
         self.url = str(url)
         self._kind = url.kind
         self._where = url.base_url
@@ -78,6 +90,7 @@ class Reader:
             "headers": headers,
             "timeout": timeout_s,
             "trust_env": not is_loopback(url.host),
+            "verify": client_context(ca_file),
         }
         self._client = httpx.Client(**self._options)
         self._async_client: httpx.AsyncClient | None = None

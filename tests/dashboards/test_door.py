@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from dashboards.console.settings import BadSettings, Settings
+from haina.mqtt import BrokerAddress
 from tests.dashboards.running_console import ROOT, running_console
 
 NOWHERE = (
@@ -165,7 +166,7 @@ def test_listening_beyond_this_machine_needs_a_password():
 
 GOOD = {
     "store": "duckdb+http://127.0.0.1:8790",
-    "broker": "mqtt://127.0.0.1",
+    "broker": BrokerAddress("127.0.0.1", 1883),
     "collector": "http://127.0.0.1:8791",
     "listen": "127.0.0.1:8080",
     "password": None,
@@ -176,8 +177,8 @@ GOOD = {
     ("wrong", "sentence"),
     [
         ({"store": "http://x"}, "^--store: a store URL is"),
-        ({"broker": "tcp://x"}, "^--broker: a broker's URL must begin"),
         ({"collector": "127.0.0.1:8791"}, "^--collector must be http://host:port"),
+        ({"collector": "http://user:s3cret@127.0.0.1:8791"}, "^--collector must be .*, without user or password$"),
         ({"listen": "8080"}, "^--listen must be host:port"),
         ({"listen": "127.0.0.1:80800"}, "^--listen must be host:port"),
         ({"password": "short"}, "must have 12 characters or more"),

@@ -14,7 +14,7 @@ from dashboards.grafana import push, render
 from dashboards.text import LANGUAGES
 from haina import __version__
 from haina.command import compose
-from haina.store_url import TOKEN_VARIABLES, StoreURL
+from haina.store_url import COLLECTOR_TOKEN, TOKEN_VARIABLES, StoreURL
 from tests.brokers import ROOT
 from tests.deploy.stack import COMPOSE_FILE, Stack, find_program, variables
 
@@ -178,7 +178,7 @@ def test_the_command_of_a_service_is_one_that_haina_knows(
         given = context.params
     assert str(given["broker"]) == service["environment"]["HAINA_BROKER"]
     assert str(given["data"]).split("/")[:2] == ["", "data"]
-    understood = {option.envvar for option in command.params} | set(TOKEN_VARIABLES.values())
+    understood = {option.envvar for option in command.params} | {COLLECTOR_TOKEN, *TOKEN_VARIABLES.values()}
     assert set(service["environment"]) <= understood
 
 

@@ -86,7 +86,9 @@ class Line:
             time.sleep(0.3)
 
     def collector_status(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"http://{self.places['collector:8791']}/status", timeout=10).json()
+        headers = {"Authorization": f"Bearer {self.stack.secrets['HAINA_COLLECTOR_TOKEN']}"}
+        url = f"http://{self.places['collector:8791']}/status"
+        answer: dict[str, Any] = httpx.get(url, headers=headers, timeout=10).json()
         return answer
 
     def ask(self, influxql: str) -> httpx.Response:

@@ -1,13 +1,14 @@
 """Over TLS a connection is the same, to a broker whose certificate is known, and none to another."""
 
 import shutil
-import ssl
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from haina.mqtt import BrokerUnreachable, ConnectOptions
+from haina.tls import client_context
 from tests.brokers import mosquitto_broker
 from tests.mqtt.conftest import Run
 from tests.mqtt.inbox import Inbox, open_inbox, send_all
@@ -29,10 +30,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_messages_go_both_ways_over_tls(certificate: tuple[Path, Path], run: Run) -> None:
     with mosquitto_broker(certificate=certificate) as broker:
         assert broker.url.startswith("mqtts://")
-        tls = ssl.create_default_context(cafile=certificate[0])
+        address = replace(broker.address, trust=client_context(certificate[0]))
 
         async def scenario() -> None:
-            both, inbox = await open_inbox(broker.address, ConnectOptions("gateway", tls=tls))
+            both, inbox = await open_inbox(address, ConnectOptions("gateway"))
             await both.subscribe(["town"])
             messages = [(b"town", b"%d" % number) for number in range(1_000)]
             await send_all(both, inbox, messages)

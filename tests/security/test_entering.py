@@ -1,0 +1,192 @@
+"""Nobody enters Mosquitto unnamed, nobody is taken for somebody else, and no broker is taken for ours that is not."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from haina.authority import Authority, certify
+from haina.contract import CLOCK_TOPIC, TopicClass
+from haina.credentials import broker_address, keep_accounts, read_accounts
+from haina.mqtt import BrokerAddress, BrokerUnreachable, Connection, ConnectionRefused, ConnectOptions
+from tests.brokers import RunningBroker, mosquitto_broker
+from tests.mqtt.inbox import Inbox, open_inbox
+
+PARTIES = {
+    "simulator": ["a01/c01", "a01/c02", "town/simulator"],
+    "collector": ["collector"],
+    "console": ["console"],
+}
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("secrets")
+    keep_accounts(folder, PARTIES)
+    certify(folder, PARTIES, ["127.0.0.1", "localhost"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def broker(secrets: Path) -> Iterator[RunningBroker]:
+    with mosquitto_broker(certificate=server(secrets), secrets=secrets, extra=["set_tcp_nodelay true"]) as running:
+        yield running
+
+
+def server(secrets: Path) -> tuple[Path, Path]:
+    return (secrets / "mosquitto/certificate.pem",) * 2
+
+
+def account(secrets: Path, user: str, url: str) -> BrokerAddress:
+    accounts = next(folder / "accounts" for folder in map(secrets.joinpath, PARTIES) if user in text(folder))
+    address = broker_address(
+        url.replace("://", "://" + user.replace("/", "%2F") + "@"), accounts, secrets / "simulator/ca.pem"
+    )
+    assert address.username == user
+    return address
+
+
+def text(folder: Path) -> dict[str, str]:
+    return read_accounts(folder / "accounts")
+
+
+async def enter(address: BrokerAddress) -> None:
+    connection, _ = await open_inbox(address, ConnectOptions("somebody"))
+    await connection.close()
+
+
+def test_each_account_enters_and_a_wrong_password_another_name_or_none_does_not(
+    broker: RunningBroker, secrets: Path
+) -> None:
+    own = account(secrets, "a01/c01", broker.url)
+    for user in (user for users in PARTIES.values() for user in users):
+        asyncio.run(enter(account(secrets, user, broker.url)))
+    for wrong in (
+        replace(own, password="guess"),
+        replace(own, password=""),
+        replace(own, username="a01/c02"),
+        replace(own, username="a01/c99"),
+        replace(own, username=None, password=None),
+    ):
+        with pytest.raises(ConnectionRefused, match="refused 'somebody': not authorised"):
+            asyncio.run(enter(wrong))
+
+
+def test_a_broker_without_the_right_certificate_is_not_spoken_to(
+    broker: RunningBroker, secrets: Path, tmp_path: Path
+) -> None:
+    """Signed by another, for another name, out of date: the password never leaves us."""
+    own = account(secrets, "a01/c01", broker.url)
+    with pytest.raises(BrokerUnreachable, match="certificate verify failed: unable to get local issuer"):
+        asyncio.run(enter(replace(own, trust=None)))  # the system's authorities know nothing of ours
+    stranger = Authority(tmp_path)
+    with pytest.raises(BrokerUnreachable, match="certificate verify failed"):
+        asyncio.run(enter(broker_address(broker.url, ca_file=stranger.certificate)))
+    authority = Authority(secrets)
+    elsewhere, late = tmp_path / "elsewhere.pem", tmp_path / "late.pem"
+    authority.issue(elsewhere, "broker.example", "server", ["broker.example", "127.0.0.2"])
+    sign_for_yesterday(secrets, late)
+    for certificate, reason in ((elsewhere, "IP address mismatch"), (late, "certificate has expired")):
+        with (
+            mosquitto_broker(certificate=(certificate, certificate), secrets=secrets) as other,
+            pytest.raises(BrokerUnreachable, match=f"certificate verify failed: {reason}"),
+        ):
+            asyncio.run(enter(replace(own, port=other.port)))
+
+
+def sign_for_yesterday(secrets: Path, path: Path) -> None:
+    request = path.with_suffix(".csr")
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", *new, *named, "-keyout", path, "-out", request)
+    signing = ["-CA", secrets / "authority.pem", "-CAkey", secrets / "authority.key", "-set_serial", "7", "-days", "-1"]
+    signed = openssl("x509", "-req", "-in", request, "-copy_extensions", "copy", *signing)
+    path.write_text(signed + path.read_text())
+
+
+def openssl(*arguments: str | Path) -> str:
+    return subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+def test_where_a_client_certificate_is_asked_for_nobody_enters_without(secrets: Path, tmp_path: Path) -> None:
+    asking = [f"cafile {secrets}/mosquitto/ca.pem", "require_certificate true"]
+    with mosquitto_broker(certificate=server(secrets), secrets=secrets, extra=asking) as broker:
+        without = account(secrets, "collector", broker.url)
+        with pytest.raises(BrokerUnreachable, match="did not accept"):
+            asyncio.run(enter(without))
+        keep_accounts(tmp_path, PARTIES)
+        certify(tmp_path, PARTIES, ["127.0.0.1"])
+        parts = (
+            broker.url.replace("://", "://collector@"),
+            secrets / "collector/accounts",
+            secrets / "collector/ca.pem",
+        )
+        with pytest.raises(BrokerUnreachable, match="did not accept"):
+            asyncio.run(enter(broker_address(*parts, tmp_path / "collector/certificate.pem")))
+        asyncio.run(enter(broker_address(*parts, secrets / "collector/certificate.pem")))
+
+
+SITES = PARTIES["simulator"]
+SAYS = {
+    **{site: {TopicClass.TELEMETRY, TopicClass.STATUS, TopicClass.META, TopicClass.REPLY} for site in SITES},
+    "collector": {TopicClass.WATERMARK, TopicClass.ALARM, TopicClass.INDEX, TopicClass.COMMAND},
+    "console": {TopicClass.COMMAND},
+}
+
+
+def test_everybody_says_only_what_is_theirs_and_hears_only_what_they_may(broker: RunningBroker, secrets: Path) -> None:
+    """Each says everything, of its own site and of another, and subscribes to everything there is."""
+    heard = asyncio.run(say_everything(broker, secrets))
+    expected = {
+        (speaker, topic_of(kind, site))
+        for speaker, kinds in SAYS.items()
+        for kind in kinds
+        for site in ([speaker] if speaker in SITES else SITES)
+    }
+    assert heard["collector"] == heard["console"] == expected | {("town/simulator", CLOCK_TOPIC)}
+    for gateway in SITES:
+        assert heard[gateway] == {
+            (speaker, topic)
+            for speaker, topic in expected
+            if topic in {topic_of(TopicClass.COMMAND, gateway), topic_of(TopicClass.WATERMARK, gateway)}
+        }
+
+
+def topic_of(kind: TopicClass, site: str) -> str:
+    return f"haina/v1/{kind}/{site}/k1/x"
+
+
+async def say_everything(broker: RunningBroker, secrets: Path) -> dict[str, set[tuple[str, str]]]:
+    """What each account heard, as (speaker, topic); every account has said every topic once."""
+    users = [user for users in PARTIES.values() for user in users]
+    hearing: dict[str, tuple[Connection, Inbox]] = {}
+    for user in users:
+        hearing[user] = await open_inbox(account(secrets, user, broker.url), ConnectOptions(user.replace("/", "-")))
+        await hearing[user][0].subscribe(["#"])
+    topics = [topic_of(kind, site) for kind in TopicClass for site in SITES]
+    topics += [CLOCK_TOPIC, "haina/v1/telemetry/a01", "haina/v2/telemetry/a01/c01/k1/x", "other", "a01/c01"]
+    for user in users:
+        for topic in topics:
+            await say(account(secrets, user, broker.url), topic, user)
+    # One more for each, in the order of the wire: after it, what was not delivered never will be.
+    for site in SITES:
+        await say(account(secrets, "console", broker.url), f"haina/v1/command/{site}/k1/last", "")
+    for _, inbox in hearing.values():
+        await inbox.until(lambda inbox: any(not message.payload for message in inbox.messages))
+    for connection, _ in hearing.values():
+        await connection.close()
+    return {
+        user: {(message.payload.decode(), message.topic.decode()) for message in inbox.messages if message.payload}
+        for user, (_, inbox) in hearing.items()
+    }
+
+
+async def say(address: BrokerAddress, topic: str, payload: str) -> None:
+    """Say it on a connection of its own: Mosquitto ends the one on which somebody says what they may not."""
+    connection, inbox = await open_inbox(address, ConnectOptions("speaker"))
+    connection.publish([(topic.encode(), payload.encode())])
+    await inbox.until(lambda inbox: inbox.acknowledged_ids or inbox.reason)
+    await connection.close()
