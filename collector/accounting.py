@@ -15,6 +15,13 @@ two that a device spoke in are kept, so that what a gateway resends from before 
 that begins again *without* a new boot shows itself by its event time: a number it has used, with a time later than
 all before, is no duplicate, and starts a new sequence.
 
+A collector that takes an area over begins where the last one's watermark ends (`Accounting.take_over`): the numbers up
+to there are had *elsewhere*. They are neither received here nor missing, and when they come again they are duplicates.
+
+A device's *habit* is the longest it usually keeps silent, in event time: what `collector.presence` measures a silence
+by. It grows with every longer gap between two readings. One gap teaches a device of more than three days no more than
+the silence that would have been noticed, so a flat battery over a weekend does not make silence usual.
+
 Where memory ends -- a device with more than 64 given-up holes, a third boot -- the collector cannot know whether it
 had a reading, and takes it (for the holes, counted as *unverified*): a store drops a second copy by its key, but
 nobody can restore a reading that was dropped.
@@ -38,6 +45,15 @@ MAX_GAPS: Final = 64
 MAX_SITE_DEVICES: Final = 1_000
 """Devices of one site, which all stand in one watermark. Assumed: a site has ten to twenty."""
 
+LEAST_SILENCE_MS: Final = 600_000
+SILENCE_HABITS: Final = 3
+"""A device is silent after three times its habit, and never before 10 minutes. Assumed: two readings in a row may fail
+to be said or be late, and a minute's pulse that pauses for less is not worth an operator's glance."""
+
+HABIT_FORMED_MS: Final = 3 * 86_400_000
+"""Through its first three days every gap teaches a device's habit in full. Assumed: a motion sensor has met its
+nights by then."""
+
 DeviceKey = tuple[str, str, str]
 """Area, site, device."""
 
@@ -45,7 +61,7 @@ DeviceKey = tuple[str, str, str]
 class Sequence:
     """The numbers received from one device in one boot."""
 
-    __slots__ = ("above", "boot", "contiguous", "floor", "gaps", "highest", "mark", "missing")
+    __slots__ = ("above", "boot", "contiguous", "elsewhere", "floor", "gaps", "highest", "mark", "missing")
 
     def __init__(self, boot: int) -> None:
         self.boot = boot
@@ -54,6 +70,7 @@ class Sequence:
         self.highest = 0  # of `above`; meaningless while that is empty
         self.gaps: list[list[int]] = []  # [first, last] of the holes given up, ascending
         self.missing = 0
+        self.elsewhere = 0  # numbers that another collector has
         self.floor = 0  # up to here holes were forgotten
         self.mark: tuple[float, int] | None = None  # when a hole below this number was first seen; not persisted
 
@@ -94,6 +111,15 @@ class Sequence:
         while self.above and self.contiguous < through:
             self._give_up_first()
 
+    def take_over(self, through: int) -> None:
+        """Learn that another collector has everything through this number; what came here as well stays counted."""
+        if through > self.contiguous:
+            came = {seq for seq in self.above if seq <= through}
+            self.elsewhere += through - self.contiguous - len(came)
+            self.above -= came
+            self.contiguous = through
+            self._absorb()
+
     def _give_up_first(self) -> None:
         first, last = self.contiguous + 1, min(self.above) - 1
         self.gaps.append([first, last])
@@ -116,18 +142,25 @@ class Sequence:
     @property
     def received(self) -> int:
         """How many different numbers have come."""
-        return self.contiguous - self.missing + len(self.above)
+        return self.contiguous - self.missing - self.elsewhere + len(self.above)
+
+    @property
+    def waited_for(self) -> int:
+        """How many numbers are in holes that may still be filled."""
+        return self.highest - self.contiguous - len(self.above) if self.above else 0
 
     def state(self) -> list[Any]:
         """All that must survive a restart; a copy, for it is written by another thread."""
         gaps = [list(gap) for gap in self.gaps]
-        return [self.boot, self.contiguous, self.highest, self.floor, self.missing, sorted(self.above), gaps]
+        above = sorted(self.above)
+        return [self.boot, self.contiguous, self.highest, self.floor, self.missing, above, gaps, self.elsewhere]
 
     @classmethod
     def restored(cls, state: list[Any]) -> "Sequence":
         sequence = cls(state[0])
-        _, sequence.contiguous, sequence.highest, sequence.floor, sequence.missing, above, sequence.gaps = state
-        sequence.above = set(above)
+        _, sequence.contiguous, sequence.highest, sequence.floor, sequence.missing, above, gaps, *later = state
+        sequence.above, sequence.gaps = set(above), gaps
+        sequence.elsewhere = later[0] if later else 0  # older journals do not have it
         return sequence
 
 
@@ -139,6 +172,8 @@ class Device:
         "duplicates",
         "earlier_missing",
         "earlier_received",
+        "first_ms",
+        "habit_ms",
         "last_ms",
         "name",
         "previous",
@@ -154,7 +189,9 @@ class Device:
         self.name = name
         self.current = Sequence(-1)  # no boot has this number: the first reading replaces it
         self.previous: Sequence | None = None
-        self.last_ms = 0  # the latest event time
+        self.first_ms = 0  # the event time of the reading that made it known
+        self.last_ms = 0  # the latest event time; 0 as long as it has said nothing here
+        self.habit_ms = 0  # the longest it usually keeps silent
         self.duplicates = 0
         self.reordered = 0
         self.unverified = 0
@@ -168,7 +205,7 @@ class Device:
         current, previous = self.current, self.previous
         if boot == current.boot:
             taken = current.add(seq, self)
-            if not taken and time_ms > self.last_ms:
+            if not taken and time_ms > self.last_ms > 0:
                 taken = self._begin(boot).add(seq, self)
         elif previous is not None and boot == previous.boot:
             self.site.spoken.add(boot)
@@ -176,8 +213,30 @@ class Device:
         else:
             taken = self._begin(boot).add(seq, self)
         if taken and time_ms > self.last_ms:
+            if time_ms - self.last_ms > self.habit_ms:
+                self.learn(time_ms - self.last_ms)
             self.last_ms = time_ms
         return taken
+
+    def learn(self, gap_ms: int) -> None:
+        """Take a gap that is longer than its habit for the new habit, as far as one gap may teach.
+
+        To be told before `last_ms` moves: the gap before the first reading reaches back to 1970.
+        """
+        if not self.last_ms:
+            self.first_ms = gap_ms
+            return
+        if self.last_ms - self.first_ms > HABIT_FORMED_MS:
+            gap_ms = min(gap_ms, max(SILENCE_HABITS * self.habit_ms, LEAST_SILENCE_MS))
+        self.habit_ms = gap_ms
+
+    def take_over(self, boot: int, through: int) -> None:
+        """Learn that another collector has everything of this boot through that number."""
+        for sequence in self.sequences:
+            if sequence.boot == boot:
+                sequence.take_over(through)
+                return
+        self._begin(boot).take_over(through)
 
     def _begin(self, boot: int) -> Sequence:
         self._retire(self.previous)
@@ -206,9 +265,19 @@ class Device:
         return self.earlier_missing + sum(sequence.missing for sequence in self.sequences)
 
     @property
+    def elsewhere(self) -> int:
+        """Readings that another collector has, of the boots that are kept."""
+        return sum(sequence.elsewhere for sequence in self.sequences)
+
+    @property
     def received(self) -> int:
         """Readings journaled, over all boots."""
         return self.earlier_received + self.unverified + sum(sequence.received for sequence in self.sequences)
+
+    @property
+    def waited_for(self) -> int:
+        """Readings that have not come and are not given up."""
+        return sum(sequence.waited_for for sequence in self.sequences)
 
     def state(self) -> list[Any]:
         """All that must survive a restart, as plain lists and numbers."""
@@ -220,6 +289,8 @@ class Device:
             self.earlier_received,
             self.earlier_missing,
             [sequence.state() for sequence in self.sequences],
+            self.first_ms,
+            self.habit_ms,
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -231,7 +302,9 @@ class Device:
             self.earlier_received,
             self.earlier_missing,
             sequences,
+            *later,
         ) = state
+        self.first_ms, self.habit_ms = later or (0, 0)  # older journals do not have them
         self.current = Sequence.restored(sequences[0])
         self.previous = Sequence.restored(sequences[1]) if len(sequences) > 1 else None
         if self.last_ms >= self.site.boot_ms:
@@ -279,19 +352,20 @@ class TooManyDevices(Exception):
 
 
 class Notes:
-    """What the journal's points do not tell: duplicates that were dropped, and holes given up for their age."""
+    """What the journal's points do not tell: duplicates that were dropped, holes given up, what others have."""
 
-    __slots__ = ("duplicates", "given_up")
+    __slots__ = ("duplicates", "given_up", "taken_over")
 
     def __init__(self) -> None:
         self.duplicates: dict[DeviceKey, int] = {}
         self.given_up: list[tuple[DeviceKey, int, int]] = []  # device, index of its sequence, through
+        self.taken_over: list[tuple[DeviceKey, int, int]] = []  # device, boot, through
 
     def __bool__(self) -> bool:
-        return bool(self.duplicates or self.given_up)
+        return bool(self.duplicates or self.given_up or self.taken_over)
 
     def state(self) -> list[Any]:
-        return [[[*key, count] for key, count in self.duplicates.items()], self.given_up]
+        return [[[*key, count] for key, count in self.duplicates.items()], self.given_up, self.taken_over]
 
 
 class Accounting:
@@ -353,6 +427,13 @@ class Accounting:
         notes.duplicates[key] = notes.duplicates.get(key, 0) + 1
         self.touch(device)  # its gateway resent, so it needs the watermark
 
+    def take_over(self, key: DeviceKey, boot: int, through: int, notes: Notes) -> None:
+        """Begin a device where another collector's watermark ends. Raises `TooManyDevices`."""
+        device = self.device(key)
+        device.take_over(boot, through)
+        notes.taken_over.append((key, boot, through))
+        self.touch(device)
+
     def give_up_stale(self, now_s: float, after_s: float, notes: Notes) -> int:
         """Give up every hole that has stood for `after_s` seconds or more; answer how many readings that were."""
         given_up = 0
@@ -413,7 +494,7 @@ class Accounting:
 
     def replay_notes(self, state: list[Any]) -> None:
         """Take the notes of the journal again, in their place among the readings."""
-        duplicates, given_up = state
+        duplicates, given_up, *later = state
         for *key, count in duplicates:
             device = self.devices.get(tuple(key)) or self._introduce(tuple(key))
             device.duplicates += count
@@ -421,4 +502,8 @@ class Accounting:
         for key, index, through in given_up:
             device = self.devices[tuple(key)]
             device.sequences[index].give_up(through)
+            self.touch(device)
+        for key, boot, through in later[0] if later else ():
+            device = self.devices.get(tuple(key)) or self._introduce(tuple(key))
+            device.take_over(boot, through)
             self.touch(device)

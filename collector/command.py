@@ -130,8 +130,16 @@ def status(
     ca_file: CAFileOption = None,
     as_json: JsonOption = False,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices as well.")] = False,
+    state: Annotated[
+        str, typer.Option(help="With --devices: only those that are online, silent, offline or unknown.")
+    ] = "",
+    area: Annotated[str, typer.Option(help="With --devices: only this area's.")] = "",
+    site: Annotated[str, typer.Option(help="With --devices: only this site's.")] = "",
 ) -> None:
     """Show how a running collector is doing; exit code 1 if it says that something is wrong.
+
+    A device is offline when its gateway is, silent when its gateway is connected and it has said nothing for three
+    times its habit, unknown when nobody has said, and else online.
 
     Where the collector has a token, set HAINA_COLLECTOR_TOKEN to the same.
 
@@ -139,20 +147,28 @@ def status(
 
       haina status
 
+      haina status --devices --state silent
+
       haina status --json --devices
     """
     import httpx
 
+    from collector.presence import State
     from collector.status_table import print_status
     from haina.store_url import COLLECTOR_TOKEN, collector_entry, is_web_address
     from haina.tls import BadCertificate, client_context
 
+    chosen = {name: value for name, value in (("state", state), ("area", area), ("site", site)) if value}
+    if state not in ("", *State):
+        fail(f"--state must be one of {', '.join(State)} (got {state!r})")
+    if chosen and not devices:
+        fail(f"--{next(iter(chosen))} goes with --devices")
     if not is_web_address(url):
         fail("--url must be http://host:port or https://host:port, without user or password")
     try:
         answer = httpx.get(
             url.rstrip("/") + "/status",
-            params={"devices": int(devices)},
+            params={"devices": int(devices), **chosen},
             headers=collector_entry(),
             timeout=10.0,
             trust_env=False,

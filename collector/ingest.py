@@ -28,9 +28,11 @@ from haina.contract import (
     Status,
     Topic,
     TopicClass,
+    Watermark,
     decode,
 )
 from haina.contract.message import MAX_PAYLOAD_BYTES
+from haina.contract.topic import check_level
 from haina.mqtt.codec import Publish
 
 GROUP_POINTS: Final = 5_000
@@ -96,7 +98,13 @@ class Transaction:
     counters: dict[str, int]
     packet_ids: list[int]
     epoch: int
+    since_s: float = 0.0
+    """When the first of its messages came, on the monotonic clock."""
     settled: list[Settled] = field(default_factory=list)
+    clock: Clock | None = None
+    """The run's clock, if it was told."""
+    gateways: dict[tuple[str, str], bool | None] = field(default_factory=dict)
+    """Whether they are connected, of those whose status was told; None for one that is gone for good."""
     snapshot: list[tuple[DeviceKey, list[Any]]] | None = None
     trim_through: int = 0
 
@@ -138,11 +146,14 @@ class Ingest:
         limits: TimeLimits = TimeLimits(),
         *,
         counters: dict[str, int] | None = None,
+        gateways: dict[tuple[str, str], bool] | None = None,
+        clock: Clock | None = None,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self.accounting = accounting
-        self.clock: Clock | None = None
-        self.gateways: dict[tuple[str, str], bool] = {}
+        self.clock = clock
+        self._clock_told: Clock | None = None
+        self.gateways: dict[tuple[str, str], bool] = gateways or {}
         self.counters: Counter[str] = Counter(counters or {})
         """What has been received in all; a restart goes on with what the journal had."""
         self.counters.setdefault("journaled", 0)
@@ -151,6 +162,7 @@ class Ingest:
         self._entries: dict[bytes, _Entry] = {}
         self._max_topics = 2 * accounting.max_devices
         self._number = 0
+        self._since_s = 0.0
         self.epoch = 0
         self._packet_ids: list[int] = []
         self._duplicates = 0
@@ -162,6 +174,8 @@ class Ingest:
 
     def receive(self, messages: Sequence[Publish]) -> None:
         """Take a batch of messages."""
+        if not self.pending_messages:
+            self._since_s = time.monotonic()
         packet_ids = [message.packet_id for message in messages]
         self._packet_ids += packet_ids
         if 0 in packet_ids:  # QoS 0 wants no acknowledgement
@@ -197,7 +211,10 @@ class Ingest:
             sequence = device.current
             if boot == sequence.boot and seq == sequence.contiguous + 1 and not sequence.above:
                 sequence.contiguous = seq
-                if time_ms > device.last_ms:  # noqa: PLR1730 - max() would cost more than all of this line
+                gap_ms = time_ms - device.last_ms
+                if gap_ms > 0:
+                    if gap_ms > device.habit_ms:
+                        device.learn(gap_ms)
                     device.last_ms = time_ms
             elif not device.take(boot, seq, time_ms):
                 self._duplicates += 1
@@ -276,6 +293,7 @@ class Ingest:
 
     def _take_clock(self, payload: bytes) -> None:
         self.clock = decode(Clock, payload)
+        self._clock_told = self.clock
         self._heard += 1
         self._set_times()
 
@@ -283,8 +301,9 @@ class Ingest:
         site = (topic.area, topic.site)
         if not payload:  # a retained message that was cleared: the gateway is gone for good
             self.gateways.pop(site, None)
+            self._gateways_told[site] = None
         elif site in self.gateways or len(self.gateways) < self.accounting.max_devices:
-            self.gateways[site] = decode(Status, payload).online
+            self.gateways[site] = self._gateways_told[site] = decode(Status, payload).online
         else:
             raise Rejected("devices", f"too many gateways: {len(self.gateways):,} are known already (--max-devices)")
         self._heard += 1
@@ -298,6 +317,17 @@ class Ingest:
     def tick(self) -> None:
         """Let the wall clock move on; to be called about every second."""
         self._set_times()
+
+    def take_over(self, site: tuple[str, str], watermark: Watermark) -> int:
+        """Begin a site where another collector's watermark ends; answer how many of its devices are over the limit."""
+        refused = 0
+        for name, through in watermark.durable.items():
+            try:
+                self.accounting.take_over((*site, check_level(name)), watermark.boot, through, self._notes)
+            except (TooManyDevices, BadTopic):
+                refused += 1
+        self._seal()
+        return refused
 
     def give_up_stale(self, now_s: float, after_s: float) -> int:
         """Give up old holes (`Accounting.give_up_stale`); the note stands after the readings taken so far."""
@@ -342,6 +372,9 @@ class Ingest:
             dict(counters),
             self._packet_ids,
             self.epoch,
+            self._since_s,
+            clock=self._clock_told,
+            gateways=self._gateways_told,
         )
         self._begin()
         return transaction
@@ -350,6 +383,8 @@ class Ingest:
         self.pending_messages = 0
         self.pending_bytes = 0
         self._heard = 0  # messages among them that are no readings
+        self._clock_told = None
+        self._gateways_told: dict[tuple[str, str], bool | None] = {}
         self._packet_ids = []
         self._batches: list[Batch] = []
         self._duplicates = 0
@@ -366,6 +401,11 @@ class Ingest:
             first = self.counters["journaled"] + 1 + sum(len(batch.group.points) for batch in self._batches)
             self._batches.append(Batch(Group(first, self._points), self._notes))
             self._begin_batch()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that no transaction has taken and that want an acknowledgement."""
+        return len(self._packet_ids)
 
     @property
     def pending_readings(self) -> int:

@@ -24,7 +24,8 @@ import msgspec
 
 from collector.accounting import Accounting
 from collector.ingest import DeadLetter, Group, Settled, Transaction
-from haina.contract import Point
+from haina.contract import Clock, Point, decode
+from haina.contract import encode as encode_message
 
 FORMAT: Final = 1
 ROW_OVERHEAD_BYTES: Final = 64
@@ -61,6 +62,9 @@ CREATE TABLE IF NOT EXISTS devices (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stores (
     store TEXT PRIMARY KEY, cursor INTEGER NOT NULL, refused INTEGER NOT NULL, since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gateways (
+    area TEXT, site TEXT, online INTEGER NOT NULL, PRIMARY KEY (area, site)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -149,6 +153,16 @@ class Journal:
         rows = self._writer.execute("SELECT store, cursor, refused, since FROM stores")
         return {row[0]: Settled(*row) for row in rows}
 
+    def gateways(self) -> dict[tuple[str, str], bool]:
+        """Which gateways were connected and which were not, as last told: a broker may not tell it again."""
+        rows = self._writer.execute("SELECT area, site, online FROM gateways")
+        return {(area, site): bool(online) for area, site, online in rows}
+
+    def clock(self) -> Clock | None:
+        """The run's clock, as last told."""
+        row = self._writer.execute("SELECT value FROM about WHERE name = 'clock'").fetchone()
+        return decode(Clock, row[0]) if row else None
+
     def first(self) -> int | None:
         """The number of the oldest point that is still here; None if there is none."""
         row: tuple[int | None] = self._writer.execute("SELECT min(first) FROM groups").fetchone()
@@ -221,6 +235,13 @@ class Journal:
         for settled in transaction.settled:
             row = (settled.store, settled.cursor, settled.refused, settled.since)
             writer.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?)", row)
+        if transaction.clock is not None:
+            writer.execute("INSERT OR REPLACE INTO about VALUES ('clock', ?)", [encode_message(transaction.clock)])
+        for site, online in transaction.gateways.items():
+            if online is None:
+                writer.execute("DELETE FROM gateways WHERE area = ? AND site = ?", site)
+            else:
+                writer.execute("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?)", (*site, online))
         if transaction.dead_letters:
             self._bury(transaction.dead_letters)
         if transaction.trim_through:

@@ -7,23 +7,29 @@ ask for the token in HAINA_COLLECTOR_TOKEN, if there is one.
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector as MetricSource
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from collector.accounting import Device
 from collector.bearer import doorkeeper
+from collector.latency import Latency
+from collector.presence import State, allowed_silence_ms, state
 from haina import __version__
 from haina.store_url import COLLECTOR_TOKEN
 
@@ -34,8 +40,11 @@ RATE_S: Final = 5
 """Rates are means over the last so many seconds."""
 
 MAX_DEVICES_SHOWN: Final = 10_000
-TOTALS_S: Final = 5.0
-"""Sums over all devices are remembered for so long: with 200,000 of them they cost more than a glance is worth."""
+WORST_SHOWN: Final = 20
+GLANCE_S: Final = 0.5
+GLANCE_SHARE: Final = 0.01
+"""A look at all devices is remembered for so long, and longer where it would take more than this share of the time:
+200,000 of them cost most of a second."""
 
 
 class Sample(NamedTuple):
@@ -47,12 +56,37 @@ class Sample(NamedTuple):
     cursors: dict[str, int]
 
 
+class Choice(NamedTuple):
+    """Which devices to list; what is empty excludes none."""
+
+    state: str = ""
+    area: str = ""
+    site: str = ""
+
+    def takes(self, device: Device, state: State) -> bool:
+        site = device.site
+        return self.state in {"", state} and self.area in {"", site.area} and self.site in {"", site.name}
+
+
+@dataclass
+class Glance:
+    """All devices at one moment, summed up: what they miss, how they are, and the ones to look at first."""
+
+    missing: int = 0
+    reordered: int = 0
+    unverified: int = 0
+    elsewhere: int = 0
+    states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    worst: list[tuple[Device, State]] = field(default_factory=list)
+
+
 class Report:
     """The collector's numbers, as plain values."""
 
     def __init__(self, collector: "Collector") -> None:
         self._collector = collector
-        self._totals: tuple[float, dict[str, int]] = (float("-inf"), {})
+        self._glance = Glance()
+        self._glance_until_s = float("-inf")
 
     def problems(self) -> list[str]:
         """Why the collector is not healthy; empty when it is. A store that is down is not among them."""
@@ -73,7 +107,7 @@ class Report:
         counters = collector.durable_counters
         clock = collector.ingest.clock
         commits = sorted(collector.commit_s)
-        totals = self._device_totals()
+        glance = self._look()
         return {
             "version": __version__,
             "uptime_s": round(time.monotonic() - collector.started_s, 1),
@@ -84,6 +118,8 @@ class Report:
                 "connected": collector.broker_reason is None,
                 "reason": collector.broker_reason,
                 "paused_for": collector.paused,
+                "stalled_at": collector.stall.messages,
+                "stall": collector.stall.sentence,
             },
             "clock": None if clock is None else msgspec.to_builtins(clock),
             "counters": {
@@ -92,9 +128,10 @@ class Report:
                 "duplicates": counters.get("duplicates", 0),
                 "journaled": counters.get("journaled", 0),
                 "in_memory": collector.in_memory,
-                "missing": totals["missing"],
-                "reordered": totals["reordered"],
-                "unverified": totals["unverified"],
+                "missing": glance.missing,
+                "reordered": glance.reordered,
+                "unverified": glance.unverified,
+                "elsewhere": glance.elsewhere,
             },
             "rejected": {
                 kind.removeprefix("rejected_"): number
@@ -124,48 +161,60 @@ class Report:
                     "refused": shipper.refused,
                     "rate_hz": self._store_rate(shipper.name),
                     "lag_s": self._lag_s(shipper.cursor, shipper.pending),
+                    "latency_ms_p50": latency_ms[0],
+                    "latency_ms_p99": latency_ms[1],
                     "down": shipper.down_reason,
                 }
                 for shipper in collector.shippers
+                if (latency_ms := shipper.latency.percentiles_ms(0.50, 0.99))
             ],
             "gateways": self._gateways(),
-            "devices": {"known": len(collector.accounting.devices), "limit": settings.max_devices},
+            "devices": {
+                "known": len(collector.accounting.devices),
+                "limit": settings.max_devices,
+                "states": glance.states,
+                "worst": [_row(device, state) for device, state in glance.worst],
+            },
         }
 
-    def devices(self) -> list[dict[str, Any]]:
-        """A row for each device, at most 10,000."""
-        rows: list[dict[str, Any]] = []
-        for device in self._collector.accounting.devices.values():
-            if len(rows) == MAX_DEVICES_SHOWN:
-                break
-            area, site, name = device.key
-            rows.append(
-                {
-                    "area": area,
-                    "site": site,
-                    "device": name,
-                    "boot": device.current.boot,
-                    "contiguous": device.current.contiguous,
-                    "waiting": len(device.current.above),
-                    "received": device.received,
-                    "missing": device.missing,
-                    "duplicates": device.duplicates,
-                    "reordered": device.reordered,
-                    "last_seen": device.last_ms,
-                }
-            )
-        return rows
+    def latencies(self) -> list[tuple[str, Latency]]:
+        """The receive-to-stored times of each store."""
+        return [(shipper.name, shipper.latency) for shipper in self._collector.shippers]
 
-    def _device_totals(self) -> dict[str, int]:
+    def devices(self, choice: Choice = Choice()) -> list[dict[str, Any]]:
+        """A row for each device that was chosen, at most 10,000."""
+        rows = (_row(device, state) for device, state in self._states() if choice.takes(device, state))
+        return list(itertools.islice(rows, MAX_DEVICES_SHOWN))
+
+    def _states(self) -> Iterator[tuple[Device, State]]:
+        """Every device, and how it is by the run's clock."""
+        collector = self._collector
+        gateways, clock = collector.ingest.gateways, collector.ingest.clock
+        now_ms = int(time.time() * 1000) if clock is None else clock.time
+        for site in collector.accounting.sites.values():
+            gateway_online = gateways.get((site.area, site.name))
+            for device in site.devices:
+                yield device, state(device, gateway_online, now_ms)
+
+    def _look(self) -> Glance:
+        """Sum up all devices, unless that was done a moment ago."""
+        began_s = time.monotonic()
+        if began_s < self._glance_until_s:
+            return self._glance
+        self._glance = glance = Glance()
+        bad: list[tuple[Device, State]] = []
+        for device, state_now in self._states():
+            glance.missing += device.missing
+            glance.reordered += device.reordered
+            glance.unverified += device.unverified
+            glance.elsewhere += device.elsewhere
+            glance.states[state_now] += 1
+            if state_now is not State.ONLINE or device.missing:
+                bad.append((device, state_now))
+        glance.worst = heapq.nsmallest(WORST_SHOWN, bad, key=_urgency)
         now_s = time.monotonic()
-        if now_s - self._totals[0] > TOTALS_S:
-            totals = {"missing": 0, "reordered": 0, "unverified": 0}
-            for device in self._collector.accounting.devices.values():
-                totals["missing"] += device.missing
-                totals["reordered"] += device.reordered
-                totals["unverified"] += device.unverified
-            self._totals = (now_s, totals)
-        return self._totals[1]
+        self._glance_until_s = now_s + max(GLANCE_S, (now_s - began_s) / GLANCE_SHARE)
+        return glance
 
     def _gateways(self) -> dict[str, int]:
         known = self._collector.ingest.gateways
@@ -203,6 +252,38 @@ class Report:
         return round(time.monotonic() - self._collector.started_s, 1)
 
 
+_ORDER: Final = {state: order for order, state in enumerate(State)}
+
+
+def _urgency(found: tuple[Device, State]) -> tuple[int, int, int, str]:
+    """Silent devices first, which nothing explains; among equals those that miss most, then the longest unheard."""
+    device, state = found
+    return _ORDER[state], -device.missing, device.last_ms, device.name
+
+
+def _row(device: Device, state: State) -> dict[str, Any]:
+    """A device's account. `expected` are the numbers it has used as far as is known, those had elsewhere left out."""
+    area, site, name = device.key
+    received, missing, waited_for = device.received, device.missing, device.waited_for
+    return {
+        "area": area,
+        "site": site,
+        "device": name,
+        "state": state,
+        "boot": device.current.boot,
+        "contiguous": device.current.contiguous,
+        "waiting": len(device.current.above),
+        "expected": received + missing + waited_for,
+        "received": received,
+        "waited_for": waited_for,
+        "missing": missing,
+        "duplicates": device.duplicates,
+        "reordered": device.reordered,
+        "last_seen": device.last_ms or None,
+        "silent_after_s": round(allowed_silence_ms(device) / 1000),
+    }
+
+
 def _percentile_ms(ascending: list[float], share: float) -> float | None:
     if not ascending:
         return None
@@ -224,6 +305,7 @@ class _Metrics(MetricSource):
             ("duplicates", "Readings that had come before."),
             ("journaled", "Readings made durable."),
             ("missing", "Readings given up for missing."),
+            ("reordered", "Readings that came after a later one."),
         ):
             yield CounterMetricFamily(f"haina_collector_{name}", sentence, value=counters[name])
         yield _gauge("in_memory", "Readings received and not yet durable.", counters["in_memory"])
@@ -241,11 +323,23 @@ class _Metrics(MetricSource):
             "healthy", "1 unless the broker is down, the journal full or the disk failing.", not status["problems"]
         )
         yield _gauge("devices", "Devices known.", status["devices"]["known"])
-        gateways = GaugeMetricFamily("haina_collector_gateways", "Gateways, by state.", labels=["state"])
-        for state, number in status["gateways"].items():
-            gateways.add_metric([state], number)
-        yield gateways
+        for name, numbers in (("gateways", status["gateways"]), ("devices_by", status["devices"]["states"])):
+            family = GaugeMetricFamily(f"haina_collector_{name}", "How many, by state.", labels=["state"])
+            for state_name, number in numbers.items():
+                family.add_metric([state_name], number)
+            yield family
+        yield _gauge(
+            "stalled_at",
+            "Unacknowledged messages at which the broker holds back, or 0.",
+            status["broker"]["stalled_at"],
+        )
         yield from self._stores(status["stores"])
+        latency = HistogramMetricFamily(
+            "haina_collector_store_latency_seconds", "From a reading's arrival until a store has it.", labels=["store"]
+        )
+        for store, measured in self._report.latencies():
+            latency.add_metric([store], measured.buckets(), measured.total_s)
+        yield latency
 
     @staticmethod
     def _stores(stores: list[dict[str, Any]]) -> Iterator[Metric]:
@@ -276,7 +370,8 @@ def application(report: Report, token: str | None = None) -> Starlette:
     async def status(request: Request) -> Response:
         answer = report.status()
         if request.query_params.get("devices") in {"1", "true"}:
-            answer["device_table"] = report.devices()
+            wanted = {name: request.query_params[name] for name in Choice._fields if name in request.query_params}
+            answer["device_table"] = report.devices(Choice(**wanted))
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
     async def metrics(_request: Request) -> Response:

@@ -31,6 +31,7 @@ from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transactio
 from collector.journal import CommitFailed, Journal, Size
 from collector.report import Sample, serve
 from collector.shipping import Recent, Shipper, Worker
+from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
 from haina.contract import CLOCK_TOPIC, TopicClass
@@ -118,13 +119,20 @@ class Collector:
         self.accounting: Final = Accounting(settings.max_devices)
         self.journal.replay(self.accounting)
         self.durable_counters = self.journal.counters()
-        self.ingest: Final = Ingest(self.accounting, settings.time_limits, counters=self.durable_counters)
+        self.ingest: Final = Ingest(
+            self.accounting,
+            settings.time_limits,
+            counters=self.durable_counters,
+            gateways=self.journal.gateways(),
+            clock=self.journal.clock(),
+        )
         self.size: Size = self.journal.size
         self.connection: BrokerConnection | None = None
         self.broker_reason: str | None = "not connected yet"
         self.disk_reason: str | None = None
         self.journal_full = False
         self.in_commit_messages = 0
+        self.stall: Final = Stall()
         self.commit_s: collections.deque[float] = collections.deque(maxlen=1_000)
         self.samples: collections.deque[Sample] = collections.deque(maxlen=SAMPLES)
         self.started_s: Final = time.monotonic()
@@ -389,13 +397,17 @@ class Collector:
         self.in_commit_messages = 0
         connection = self.connection
         if connection is not None and connection.epoch == transaction.epoch:
+            if self.stall.committed(len(transaction.packet_ids) + self.ingest.unacknowledged, time.monotonic()):
+                self._log.info("the line is as fast as its broker", reason=self.stall.sentence)
             connection.acknowledge(transaction.packet_ids)
         groups = transaction.groups
         if groups:
             for group in groups:
                 self._recent.add(group)
             last = groups[-1].last
+            points = last - groups[0].first + 1
             for shipper in self.shippers:
+                shipper.latency.committed(last, points, transaction.since_s)
                 shipper.committed(last)
         if transaction.dead_letters:
             self._last_letter = transaction.dead_letters[-1]
@@ -485,6 +497,8 @@ class Collector:
                 continue
             now_s = self._loop.time()
             self.ingest.tick()
+            if self.stall.tick(time.monotonic()):
+                self._log.info("the broker does not hold back any more")
             self._sample(now_s)
             self._recent.forget_through(self._everywhere())
             if now_s >= sweep_s:

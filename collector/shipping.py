@@ -22,6 +22,7 @@ import structlog
 
 from collector.ingest import DEAD_LETTER_BYTES, DeadLetter, Group, Settled
 from collector.journal import CommitFailed, Journal
+from collector.latency import Latency
 from collector.stores.protocol import Store, StoreRefused, StoreUnavailable
 from haina.contract import Point, Topic, TopicClass, measurement, telemetry_payload
 from haina.contract.measurement import Value
@@ -153,6 +154,7 @@ class Shipper:
         self.dead_letters: list[DeadLetter] = []
         """Refused points that no transaction has taken yet."""
         self.down_reason: str | None = None
+        self.latency: Final = Latency()
         self._store = store
         self._journal = journal
         self._recent = recent
@@ -250,6 +252,7 @@ class Shipper:
                 await self._settle(points[half:], cursor)
                 return
         self.cursor = cursor
+        self.latency.settled(cursor, time.monotonic())
 
     def _refuse(self, point: Point, reason: str) -> None:
         self.refused += 1

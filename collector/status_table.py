@@ -25,8 +25,11 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
         line.add_row("clock", "unknown")
     else:
         line.add_row("clock", f"{_time(clock['time'])}  {clock['phase']}, run {clock['run']}")
-    line.add_row("gateways", ", ".join(f"{number:,} {state}" for state, number in gateways.items()))
-    line.add_row("devices", f"{status['devices']['known']:,} of at most {status['devices']['limit']:,}")
+    if broker["stall"]:
+        line.add_row("slowed down", escape(broker["stall"]))
+    line.add_row("gateways", _by_state(gateways))
+    line.add_row("devices", _by_state(status["devices"]["states"]))
+    line.add_row("devices known", f"{status['devices']['known']:,} of at most {status['devices']['limit']:,}")
     line.add_row("received", f"{status['rates']['received_hz']:,.0f} /s")
     line.add_row("journal", f"{_mib(journal['bytes'])} of at most {_mib(journal['limit_bytes'])}")
     line.add_row("dead letters", f"{journal['dead_letters']:,}")
@@ -45,7 +48,7 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
 
     if status["stores"]:
         stores = Table(title="Stores", title_justify="left")
-        for name in ("store", "stored", "pending", "refused", "rate /s", "lag s", "state"):
+        for name in ("store", "stored", "pending", "refused", "rate /s", "lag s", "p50 ms", "p99 ms", "state"):
             stores.add_column(name, justify="left" if name in {"store", "state"} else "right")
         for store in status["stores"]:
             stores.add_row(
@@ -55,19 +58,37 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
                 f"{store['refused']:,}",
                 f"{store['rate_hz']:,.0f}",
                 f"{store['lag_s']:,.1f}",
+                *(
+                    "" if store[name] is None else f"{store[name]:,.1f}"
+                    for name in ("latency_ms_p50", "latency_ms_p99")
+                ),
                 escape(f"down: {store['down']}") if store["down"] else "up",
             )
         console.print(stores)
 
-    if status.get("device_table"):
-        devices = Table(title="Devices", title_justify="left")
-        columns = ("area", "site", "device", "boot", "received", "missing", "duplicates", "reordered", "last_seen")
-        for name in columns:
-            devices.add_column(name.replace("_", " "), justify="left" if name in columns[:3] else "right")
-        for device in status["device_table"]:
-            cells = [str(device[name]) for name in columns[:-1]]
-            devices.add_row(*cells, _time(device["last_seen"]))
-        console.print(devices)
+    if "device_table" in status:
+        _print_devices("Devices", status["device_table"], console)
+    elif status["devices"]["worst"]:
+        _print_devices("Devices to look at first", status["devices"]["worst"], console)
+
+
+_TEXTS = ("area", "site", "device", "state")
+_COUNTS = ("expected", "received", "missing", "duplicates", "reordered")
+
+
+def _print_devices(title: str, rows: list[dict[str, Any]], console: Console) -> None:
+    devices = Table(title=title, title_justify="left")
+    for name in (*_TEXTS, *_COUNTS, "last seen"):
+        devices.add_column(name, justify="left" if name in _TEXTS else "right")
+    for row in rows:
+        last_seen = row["last_seen"]
+        counts = (f"{row[name]:,}" for name in _COUNTS)
+        devices.add_row(*(row[name] for name in _TEXTS), *counts, "never" if last_seen is None else _time(last_seen))
+    console.print(devices)
+
+
+def _by_state(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {state}" for state, number in numbers.items())
 
 
 def _table(title: str) -> Table:

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from haina.broker import MAX_IN_FLIGHT
 from haina.contract import Clock, Phase, Status, Watermark, decode, encode
 from haina.query.reader import open_reader
-from tests.brokers import RunningBroker, mosquitto_broker
-from tests.collector.readings import live_payload, topic
+from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
+from tests.collector.readings import AN_HOUR_AGO_MS, live_payload, payload, topic
 from tests.collector.running import (
     Gateway,
     assert_accounts_close,
@@ -349,6 +350,89 @@ def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: Runnin
         assert "haina_collector_journaled_total 4.0" in metrics
         assert 'haina_collector_store_pending{store="null"} ' in metrics
         assert 'haina_collector_gateways{state="unknown"} 1.0' in metrics
+
+
+def test_devices_are_told_apart_and_listed_by_state_also_after_a_restart(tmp_path: Path, broker: RunningBroker) -> None:
+    """A run of two years ago: by its own clock one device has been silent for a day, not all of them for two years."""
+    start_ms = AN_HOUR_AGO_MS - 730 * 86_400_000
+    now_ms = start_ms + 3 * 86_400_000
+    hours = [(topic("hourly", site="lab-1"), payload(seq, time_ms=start_ms + seq * 3_600_000)) for seq in range(1, 73)]
+    quiet = [(topic("quiet", site="lab-1"), payload(seq, time_ms=start_ms + seq * 3_600_000)) for seq in range(1, 49)]
+    away = [(topic(f"away-{number}", site=f"lab-{number}"), payload(1, time_ms=now_ms)) for number in (2, 3)]
+    statuses = [
+        (b"haina/v1/status/caoyang/lab-%d/gateway/connection" % number, encode(Status(online, 1)))
+        for number, online in ((1, True), (2, False))
+    ]
+    clock = (b"haina/v1/clock", encode(Clock("two-years-ago", now_ms, 1.0, Phase.LIVE)))
+    options = ("--store", "null:", "--client-id", "states", "--past", "1000d", "--give-up", "1s")
+    with haina_collect(broker, tmp_path / "data", *options) as collector:
+        collector.until_connected()
+        lost = [hours.pop(40), hours.pop(20)]
+        send(broker, [clock, *statuses, *hours, *hours[:3], *quiet, *away])
+        collector.until(lambda found: found["counters"]["journaled"] == 120 and found["counters"]["duplicates"] == 3)
+        for _ in range(2):
+            found = collector.until(
+                lambda found: (
+                    found["devices"]["states"] == {"silent": 1, "offline": 1, "unknown": 1, "online": 1}
+                    and found["counters"]["missing"] == 2
+                )
+            )
+            worst = [(each["device"], each["state"]) for each in found["devices"]["worst"]]
+            assert worst == [("quiet", "silent"), ("away-2", "offline"), ("away-3", "unknown"), ("hourly", "online")]
+            [row] = collector.status("/status?devices=1&state=online&site=lab-1")["device_table"]
+            account = {name: row[name] for name in ("expected", "received", "missing", "duplicates", "last_seen")}
+            assert account == {
+                "expected": 72,
+                "received": 70,
+                "missing": 2,
+                "duplicates": 3,
+                "last_seen": start_ms + 72 * 3_600_000,
+            }
+            metrics = collector.get("/metrics")[1]
+            assert 'haina_collector_devices_by{state="silent"} 1.0' in metrics
+            assert "haina_collector_missing_total 2.0" in metrics
+            assert "away-2" not in metrics, "as many series as states, however many devices"
+            collector.kill()
+            collector.start()
+            collector.until_connected()
+        told = run_collector_command("status", "--url", collector.url, "--devices", "--state", "offline")
+        printed, _ = told.communicate(timeout=60)
+        assert "away-2" in printed
+        assert "hourly" not in printed
+        send(broker, lost)
+        found = collector.until(lambda found: found["counters"]["missing"] == 0)
+        assert found["counters"]["reordered"] == 2
+
+
+def test_how_long_readings_take_is_told_per_store(tmp_path: Path, broker: RunningBroker) -> None:
+    with haina_store(tmp_path / "store") as store:
+        options = ("--store", store.url, "--store", "null:", "--client-id", "timed")
+        with haina_collect(broker, tmp_path / "data", *options) as collector:
+            collector.until_connected()
+            send(broker, readings(1, 500, "timed"))
+            found = collector.until(lambda found: all(each["stored"] == 500 for each in found["stores"]))
+            for each in found["stores"]:
+                assert 0 < each["latency_ms_p50"] <= each["latency_ms_p99"]
+            metrics = collector.get("/metrics")[1]
+            for name in ("duckdb", "null"):
+                assert f'haina_collector_store_latency_seconds_count{{store="{name}"}} 500.0' in metrics
+
+
+def test_a_broker_that_holds_back_is_told_with_the_limit_it_looks_like_once(tmp_path: Path) -> None:
+    with embedded_broker() as broker, haina_collect(broker, tmp_path / "data", "--store", "null:") as collector:
+        collector.until_connected()
+        sender = threading.Thread(target=send, args=(broker, readings(1, 20_000, *"abcde")))
+        sender.start()
+        found = collector.until(lambda found: found["broker"]["stall"] or has_journaled(100_000, found))
+        assert found["broker"]["stalled_at"] == MAX_IN_FLIGHT
+        assert "the embedded broker" in found["broker"]["stall"]
+        told = run_collector_command("status", "--url", collector.url)
+        assert "holds back at 100 unacknowledged messages" in " ".join(told.communicate(timeout=60)[0].split())
+        sender.join()
+        collector.until(lambda found: not found["broker"]["stall"])
+        _, _, logged = collector.stop()
+        assert logged.count("the broker holds back at 100") == 1
+        assert logged.count("does not hold back any more") == 1
 
 
 def test_status_says_when_something_is_wrong_and_when_nobody_answers(tmp_path: Path) -> None:

@@ -336,9 +336,12 @@ def test_a_missing_broker_is_said_and_the_charts_go_on(rig):
 
 def test_the_collectors_page_shows_its_account_and_how_old_readings_are(rig):
     page = rig.visit("/collector")
-    account = page.locator(".equation")
+    account = page.locator(".account .equation")
     expect(account).to_contain_text("1,203")
     sums = [int(words.replace(",", "")) for words in account.locator("b").all_inner_texts()]
     assert sums[0] == sum(sums[1:])
     expect(page.locator(".ages li")).to_have_count(len(MEASUREMENTS))
     expect(page.locator(".ages")).to_contain_text("Wearable fall")
+    devices = page.locator(".devices")
+    expect(devices.locator(".sum")).to_have_text(["6Online", "1Silent", "2Gateway offline", "0Unknown"])
+    expect(devices.locator("tbody tr")).to_contain_text(["home-003 / wristbandSilent"])

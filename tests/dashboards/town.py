@@ -250,7 +250,35 @@ STATUS = {
     "counters": {"received": 1203, "rejected": 3, "duplicates": 20, "journaled": 1180, "in_memory": 0, "missing": 0},
     "rates": {"received_hz": 12.5, "journaled_hz": 12.5},
     "journal": {"bytes": 1_500_000, "limit_bytes": 2_000_000_000, "commit_ms_p50": 1.1, "commit_ms_p99": 6.2},
-    "stores": [{"name": "duckdb", "stored": 1180, "pending": 0, "refused": 0, "down": None}],
+    "stores": [
+        {
+            "name": "duckdb",
+            "stored": 1180,
+            "pending": 0,
+            "refused": 0,
+            "lag_s": 0.0,
+            "latency_ms_p50": 21.0,
+            "latency_ms_p99": 84.0,
+            "down": None,
+        }
+    ],
+    "devices": {
+        "known": 9,
+        "limit": 200_000,
+        "states": {"silent": 1, "offline": 2, "unknown": 0, "online": 6},
+        "worst": [
+            {
+                "site": "home-003",
+                "device": "wristband",
+                "state": "silent",
+                "expected": 43,
+                "received": 40,
+                "missing": 3,
+                "duplicates": 2,
+                "last_seen": 1_790_000_000_000,
+            }
+        ],
+    },
 }
 
 

@@ -5,15 +5,19 @@ import { measurements, number, span, t } from "/assets/words.js";
 
 const OLD_S = { sos_button: 86_400 * 1.5, wearable_fall: Infinity, kiosk_session: 86_400, home_door: 86_400, home_smoke: 86_400 };
 
+const STATES = ["online", "silent", "offline", "unknown"];
+
 export function line(element) {
   const account = h("section", { class: "panel account", "aria-labelledby": "title-account" });
   const fresh = h("section", { class: "panel fresh", "aria-labelledby": "title-fresh" });
-  element.replaceChildren(h("div", { class: "line" }, account, fresh));
+  const devices = h("section", { class: "panel devices", "aria-labelledby": "title-devices" });
+  element.replaceChildren(h("div", { class: "line" }, account, fresh, devices));
 
   function draw() {
     const told = live.line;
     account.replaceChildren(h("h2", { id: "title-account", text: t("console.account") }), ...drawAccount(told?.status));
     fresh.replaceChildren(h("h2", { id: "title-fresh", text: t("console.fresh") }), drawFresh(told));
+    devices.replaceChildren(h("h2", { id: "title-devices", text: t("console.devices") }), ...drawDevices(told));
   }
 
   draw();
@@ -49,9 +53,11 @@ function drawAccount(status) {
       h("td", { text: number(store.stored) }),
       h("td", { text: number(store.pending) }),
       h("td", { class: store.refused ? "watch" : "", text: number(store.refused) }),
+      h("td", { text: t("console.span_s", { n: number(store.lag_s, 1) }) }),
+      h("td", { text: store.latency_ms_p99 === null ? "–" : `${number(store.latency_ms_p99)} ms` }),
     ),
   );
-  const heads = [t("console.store"), t("console.stored"), t("console.pending"), t("console.refused")];
+  const heads = [t("console.store"), t("console.stored"), t("console.pending"), t("console.refused"), t("console.lag"), t("console.latency_p99")];
   const table = h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((words) => h("th", { scope: "col", text: words })))), h("tbody", {}, ...stored));
   const small = [
     [t("console.rate_received"), `${number(rates.received_hz, 1)}/s`],
@@ -64,6 +70,35 @@ function drawAccount(status) {
     h("div", { class: "scroll" }, table),
     h("dl", { class: "small" }, ...small.flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: value })])),
   ];
+}
+
+// How many devices are how, and the ones to look at first.
+function drawDevices(told) {
+  const devices = told?.status?.devices;
+  if (!devices) return [h("p", { class: "empty", text: t("console.no_account") })];
+  const counts = h(
+    "div",
+    { class: "equation" },
+    ...STATES.map((state) => figure(t(`console.device_${state}`), number(devices.states[state]), state === "silent" && devices.states[state] ? "watch" : "")),
+  );
+  if (!devices.worst.length) return [counts, h("p", { class: "empty", text: t("console.devices_well") })];
+  const now = told.status.clock?.time ?? told.now_ms;
+  const heads = ["device", "device_state", "last_seen", "expected", "received", "missing", "duplicates"];
+  const rows = devices.worst.map((device) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row", text: `${device.site} / ${device.device}` }),
+      h("td", { class: device.state === "silent" ? "watch" : "", text: t(`console.device_${device.state}`) }),
+      h("td", { text: device.last_seen === null ? "–" : t("console.ago", { span: span(Math.max(0, (now - device.last_seen) / 1000)) }) }),
+      h("td", { text: number(device.expected) }),
+      h("td", { text: number(device.received) }),
+      h("td", { class: device.missing ? "watch" : "", text: number(device.missing) }),
+      h("td", { text: number(device.duplicates) }),
+    ),
+  );
+  const head = h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col", text: t(`console.${name}`) }))));
+  return [counts, h("div", { class: "scroll" }, h("table", {}, head, h("tbody", {}, ...rows)))];
 }
 
 function drawFresh(told) {

@@ -1,0 +1,54 @@
+"""Who is there: every device is *online*, *silent*, *offline* or *unknown*, and these are never mixed up.
+
+- *offline*: its gateway's retained status says so; the broker puts it there (the will) when a gateway vanishes.
+- *unknown*: nobody has said whether its gateway is connected, or the device has said nothing to this collector yet (it
+  was taken over from another one). No news is not bad news.
+- *silent*: its gateway is connected, but the device has said nothing for longer than three times its habit
+  (`accounting`), on the run's clock.
+- *online*: its gateway is connected and it speaks as it usually does.
+
+All times are event times, by the run's clock: a town that races through a week loses nobody for it, and one that is
+paused grows no silence. Only without a run the machine's clock counts. The habit is learned from a device's readings
+and kept with them, so a restart neither forgets it nor needs time to learn it again.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from collector.accounting import LEAST_SILENCE_MS, SILENCE_HABITS, Device
+
+NEWCOMER_MS: Final = 86_400_000
+NEWCOMER_SILENCE_MS: Final = 2 * 3_600_000
+"""Whoever has been heard for less than a day is not silent before two hours: most heartbeats come every hour, and a
+habit is not known from its first readings. Assumed."""
+
+STRANGER_SILENCE_MS: Final = 26 * 3_600_000
+"""Whoever has spoken once is not silent before a day and some: the rarest heartbeat (an SOS button's) is daily."""
+
+
+class State(StrEnum):
+    """How a device is; the order is how much an operator should care."""
+
+    SILENT = "silent"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+    ONLINE = "online"
+
+
+def state(device: Device, gateway_online: bool | None, now_ms: int) -> State:
+    """How a device is at `now_ms` of the run's clock, when its gateway is connected, is not, or may be (None)."""
+    if gateway_online is False:
+        return State.OFFLINE
+    if gateway_online is None or not device.last_ms:
+        return State.UNKNOWN
+    if now_ms - device.last_ms > allowed_silence_ms(device):
+        return State.SILENT
+    return State.ONLINE
+
+
+def allowed_silence_ms(device: Device) -> int:
+    """How long a device may say nothing before it is silent."""
+    if not device.habit_ms:
+        return STRANGER_SILENCE_MS
+    is_newcomer = device.last_ms - device.first_ms < NEWCOMER_MS
+    return max(SILENCE_HABITS * device.habit_ms, NEWCOMER_SILENCE_MS if is_newcomer else LEAST_SILENCE_MS)
