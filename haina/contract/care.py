@@ -1,4 +1,8 @@
-"""What a senior-care home reports: Shanghai's four small devices, and a bed, a wearable and an SOS button."""
+"""What a senior-care home reports.
+
+Shanghai's four small devices (water meter, door contact, smoke alarm, infrared), and a bed, a wearable, an SOS button,
+a medicine dispenser, a stove guard and a power meter. Devices that live on batteries say daily how they are.
+"""
 
 from haina.contract.measurement import Field, Measurement
 
@@ -51,6 +55,7 @@ HOME_BED = Measurement(
             decimals=0,
         ),
         Field("breathing_rate_brpm", "float", "1/min", "Breaths a minute.", 2, 80, required=False, decimals=1),
+        Field("turns", "int", "1", "Times the sleeper turned over since the last report.", 0, 1_000, required=False),
     ),
 )
 WEARABLE = Measurement(
@@ -69,6 +74,26 @@ WEARABLE = Measurement(
             "Oxygen saturation; every tenth minute.",
             40,
             100,
+            required=False,
+            decimals=0,
+        ),
+        Field(
+            "skin_temperature_c",
+            "float",
+            "°C",
+            "Skin at the wrist; every tenth minute.",
+            10,
+            45,
+            required=False,
+            decimals=1,
+        ),
+        Field(
+            "beat_interval_sd_ms",
+            "float",
+            "ms",
+            "Spread of the times between beats (SDNN of a minute); every tenth minute.",
+            0,
+            1_000,
             required=False,
             decimals=0,
         ),
@@ -93,4 +118,62 @@ SOS_BUTTON = Measurement(
     ),
 )
 
-CARE = (HOME_MOTION, HOME_DOOR, HOME_WATER, HOME_SMOKE, HOME_BED, WEARABLE, WEARABLE_FALL, SOS_BUTTON)
+DISPENSER_STATES = {0: "ready", 1: "due", 2: "taken", 3: "late", 4: "missed"}
+HOME_MEDICINE = Measurement(
+    "home_medicine",
+    "medicine-dispenser",
+    "The medicine dispenser, on every change and as a heartbeat every six hours.",
+    (
+        Field(
+            "state",
+            "int",
+            "1",
+            "0 nothing to take, 1 a dose is due, 2 it was taken, 3 not taken for an hour, 4 missed and locked away.",
+            states=DISPENSER_STATES,
+        ),
+        Field("remaining_doses", "int", "doses", "Doses left in the dispenser.", 0, 1_000),
+        Field("delay_s", "float", "s", "How long after it was due the dose was taken.", 0, 86_400, False, decimals=0),
+    ),
+)
+HOME_STOVE = Measurement(
+    "home_stove",
+    "stove-guard",
+    "The stove guard: on every change, every 5 minutes while a burner is on, and as an hourly heartbeat.",
+    (
+        Field("on", "bool", "1", "Whether a burner is on."),
+        Field("unattended_s", "float", "s", "How long nobody has moved by the burning stove.", 0, 86_400, decimals=0),
+    ),
+)
+HOME_POWER = Measurement(
+    "home_power",
+    "power-meter",
+    "The electricity meter, every quarter of an hour.",
+    (
+        Field("energy_kwh", "float", "kWh", "Meter reading; grows for ever.", 0, 1e7, decimals=3),
+        Field("power_w", "float", "W", "Mean power since the last report.", 0, 100_000, decimals=0),
+    ),
+)
+HOME_DEVICE = Measurement(
+    "home_device",
+    "battery-device",
+    "What a device on a battery says of itself daily: infrared, door, water, smoke, SOS, dispenser, stove guard.",
+    (
+        Field("battery_pct", "float", "%", "Battery left.", 0, 100, decimals=1),
+        Field("signal_dbm", "float", "dBm", "Strength of its radio at the gateway (RSSI).", -140, 0, decimals=0),
+    ),
+)
+
+CARE = (
+    HOME_MOTION,
+    HOME_DOOR,
+    HOME_WATER,
+    HOME_SMOKE,
+    HOME_BED,
+    WEARABLE,
+    WEARABLE_FALL,
+    SOS_BUTTON,
+    HOME_MEDICINE,
+    HOME_STOVE,
+    HOME_POWER,
+    HOME_DEVICE,
+)

@@ -5,19 +5,20 @@ Read `resident` (who, and the day's plan), `life` (moving through the home), `ho
 and source; numbers of one module only stand at its top.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from simulator.application import Application, Place, PlaceKind, Plan, Shared
 from simulator.care.body import BED_PERIOD_S, MINUTE_S, Bodies
+from simulator.care.dispenser import HEARTBEAT_S
 from simulator.care.home import DAY_S, QUARTER_S, Home, install
 from simulator.care.life import Life
 from simulator.care.misfortune import Misfortune
 from simulator.care.parameters import CareParameters
 from simulator.care.resident import draw_resident
-from simulator.rota import phase_s, rota, rota_by_second
+from simulator.rota import Report, phase_s, rota, rota_by_second
 from simulator.town import Town
 
 __all__ = ["APPLICATION", "CareParameters", "HomePlan", "settle_homes"]
@@ -28,6 +29,10 @@ class HomePlan(Plan):
 
     sex: Literal["female", "male"] | None = Field(None, description="The resident's sex.")
     age: int | None = Field(None, ge=60, le=110, description="The resident's age, years.")
+    lives_alone: bool | None = Field(None, description="Whether nobody else lives there.")
+    conditions: Annotated[tuple[Literal["atrial-fibrillation", "copd", "dementia"], ...], Strict(False)] | None = Field(
+        None, max_length=3, description="What is the matter with the resident; an empty list for nothing."
+    )
 
 
 def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float) -> None:
@@ -35,9 +40,15 @@ def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters,
     sites = [site for site, _ in plans]
     for site in sites:
         install(site)
-    residents = [draw_resident(site.stream("traits"), parameters, plan.sex, plan.age) for site, plan in plans]
+    residents = [
+        draw_resident(site.stream("traits"), parameters, plan.sex, plan.age, plan.lives_alone, plan.conditions)
+        for site, plan in plans
+    ]
     bodies = Bodies(town, sites, residents, parameters)
-    homes = [Home(site, number, bodies, parameters) for number, site in enumerate(sites)]
+    homes = [
+        Home(site, number, bodies, resident, parameters)
+        for number, (site, resident) in enumerate(zip(sites, residents, strict=True))
+    ]
     for home, resident in zip(homes, residents, strict=True):
         Misfortune(home, Life(home, resident), boost)
     if homes:
@@ -50,18 +61,24 @@ def _keep_reporting(town: Town, homes: Sequence[Home], bodies: Bodies, p: CarePa
     def phases(purpose: str, period_s: float) -> list[float]:
         return [phase_s(town, f"{home.site.area}/{home.site.id}", purpose, period_s) for home in homes]
 
-    start = town.env.process
+    def keep(purpose: str, period_s: float, report: Report) -> None:
+        town.env.process(rota(town.env, period_s, phases(purpose, period_s), report))
+
+    def ask(asked: Callable[[Home], Callable[[float], None]]) -> Report:
+        return lambda number, at_s: asked(homes[number])(at_s)
+
     wristband_phases = phases("wristband phase", MINUTE_S)
-    start(rota_by_second(town.env, MINUTE_S, wristband_phases, bodies.begin_minute, bodies.report_wristband))
-    start(rota(town.env, BED_PERIOD_S, phases("bed phase", BED_PERIOD_S), bodies.report_bed))
-    start(rota(town.env, QUARTER_S, phases("water phase", QUARTER_S), lambda i, at_s: homes[i].report_water(at_s)))
-    start(
-        rota(town.env, p.heartbeat_s, phases("door phase", p.heartbeat_s), lambda i, at_s: homes[i].report_door(at_s))
-    )
-    start(
-        rota(town.env, p.heartbeat_s, phases("smoke phase", p.heartbeat_s), lambda i, at_s: homes[i].report_smoke(at_s))
-    )
-    start(rota(town.env, DAY_S, phases("sos phase", DAY_S), lambda i, at_s: homes[i].report_sos(at_s)))
+    town.env.process(rota_by_second(town.env, MINUTE_S, wristband_phases, bodies.begin_minute, bodies.report_wristband))
+    keep("bed phase", BED_PERIOD_S, bodies.report_bed)
+    keep("water phase", QUARTER_S, ask(lambda home: home.report_water))
+    keep("power phase", QUARTER_S, ask(lambda home: home.power.report))
+    keep("door phase", p.heartbeat_s, ask(lambda home: home.report_door))
+    keep("smoke phase", p.heartbeat_s, ask(lambda home: home.report_smoke))
+    keep("stove phase", p.heartbeat_s, ask(lambda home: home.stove.report))
+    keep("dispenser phase", HEARTBEAT_S, ask(lambda home: home.dispenser.report))
+    keep("sos phase", DAY_S, ask(lambda home: home.report_sos))
+    for name in homes[0].fittings:
+        keep(f"{name} battery phase", DAY_S, ask(lambda home, name=name: home.fittings[name].report))  # type: ignore[misc]
 
 
 def _populate(town: Town, places: Mapping[str, Sequence[Place]], parameters: CareParameters, shared: Shared) -> None:

@@ -91,7 +91,7 @@ class Life:
         self.home = home
         self.resident = resident
         self.room = "lounge"
-        self.is_out = self.is_away = self.is_fallen = False
+        self.is_out = self.is_away = self.is_fallen = self.is_held = False
         self._env = home.site.env
         self._town = home.site.town
         self._p = home.parameters
@@ -112,13 +112,27 @@ class Life:
         while True:
             try:
                 yield from course
-            except simpy.Interrupt as misfortune:
-                self.is_fallen = True
-                yield from cast(Process, misfortune.cause)
-                self.is_fallen = False
-                self.plan = replace(self.plan, nap=None, outings=(), away_d=None)  # a quiet rest of the day
+            except simpy.Interrupt as turn:
+                yield from cast(Process, turn.cause)
+                self.is_held = self.is_fallen = False
                 self._catch_up()
             course = self._until_morning()
+
+    def turn_to(self, act: Process) -> bool:
+        """Leave whatever one does at home for `act`, and then go on by what is left of the day's plan.
+
+        An act moves the resident by `walk_to`, `stay`, `lie_down`, `leave_bed`, `be_away`. Returns False, and nothing
+        happens, while another act holds the resident or they are out.
+        """
+        if self.is_held or self.is_out:
+            return False
+        self.is_held = True
+        self.process.interrupt(act)
+        return True
+
+    def rest_today(self) -> None:
+        """Stay at home for the rest of the day."""
+        self.plan = replace(self.plan, nap=None, outings=(), away_d=None)
 
     def _begin(self) -> Process:
         """Be where a life in its middle would be now."""
@@ -138,7 +152,7 @@ class Life:
         yield from self._sleep(self._at(self.plan.wake_h))
         self._night = False
         self._charge(False)
-        self._leave_bed()
+        self.leave_bed()
         yield from self._bathroom_round()
 
     def _day(self) -> Process:
@@ -185,19 +199,24 @@ class Life:
         """Visit one room after another until it is time for something else."""
         env, moves = self._env, self._moves
         while until_s - env.now > 1:
+            if self.home.dispenser.reminds():
+                yield from self.walk_to("kitchen")
+                self.home.dispenser.take()
             hour = self._town.local_hour()
             room = moves.choice(ROOMS_VISITED, _ROOM_CHANCES[int(hour)])
             pace = self.resident.pace * self.plan.pace * _PACE_BY_HOUR[int(hour)]
+            pace *= self.home.bodies.activity(self.home.number)
             pace *= gamma_mean_cv(moves, 1.0, self._p.pace_visit_cv)
             pace = min(max(pace, 0.1), 8.0)
-            yield from self._walk_to(room)
+            yield from self.walk_to(room)
             self._use_room(room, hour)
             visit_s = moves.lognormal_mean_cv(_VISIT_S[room], _VISIT_CV) / pace
-            yield from self._stay(room, min(env.now + visit_s, until_s), _STILL_S[room] / pace)
+            yield from self.stay(room, min(env.now + visit_s, until_s), _STILL_S[room] / pace)
             if _CALLERS_FROM_H < hour < _CALLERS_TO_H and moves.chance(-math.expm1(-self._callers_per_s * visit_s)):
                 yield from self._answer_door()
 
-    def _stay(self, room: str, until_s: float, still_s: float) -> Process:
+    def stay(self, room: str, until_s: float, still_s: float) -> Process:
+        """Be in a room until then, moving every `still_s` on average."""
         env, trigger, exponential = self._env, self.home.infrared[room].trigger, self._moves.exponential
         steps, number = self.home.bodies.steps, self.home.number
         while True:
@@ -210,7 +229,7 @@ class Life:
             trigger()
             steps[number] += _STEPS_PER_MOVEMENT
 
-    def _walk_to(self, room: str) -> Process:
+    def walk_to(self, room: str) -> Process:
         """Through the hallway into a room; both notice."""
         if room != self.room:
             if "hallway" not in {room, self.room}:
@@ -252,18 +271,22 @@ class Life:
 
     def _bathroom_round(self) -> Process:
         """The first walk of the day."""
-        yield from self._walk_to("bathroom")
+        yield from self.walk_to("bathroom")
         self._use_bathroom()
         pace = self.resident.pace
-        yield from self._stay("bathroom", self._env.now + self._moves.lognormal_mean_cv(240.0, 0.5), 65.0 / pace)
+        yield from self.stay("bathroom", self._env.now + self._moves.lognormal_mean_cv(240.0, 0.5), 65.0 / pace)
 
     # -- in bed --------------------------------------------------------------------------------
 
-    def _lie_down(self) -> None:
+    def lie_down(self) -> None:
+        """Get into bed, and sleep."""
         self.home.bodies.say_bed(self.home.number, True)
         self.home.bodies.pulse_rise_bpm[self.home.number] = body.ASLEEP
 
-    def _leave_bed(self) -> None:
+    def leave_bed(self) -> None:
+        """Get up; nothing happens to one who is up."""
+        if not self.home.bodies.in_bed[self.home.number]:
+            return
         self.room = "bedroom"
         self.home.bodies.say_bed(self.home.number, False)
         self.home.bodies.pulse_rise_bpm[self.home.number] = _PULSE["bedroom"]
@@ -275,7 +298,7 @@ class Life:
         if env.now > 0:
             self.home.infrared["bedroom"].trigger()
         self.room = "bedroom"
-        self._lie_down()
+        self.lie_down()
         trips_per_s = self.resident.night_trips_per_h * gamma_mean_cv(moves, 1.0, _NIGHT_TRIPS_CV) / HOUR_S
         turns_per_s = _TURNS_IN_BED_PER_H / HOUR_S
         while True:
@@ -286,27 +309,28 @@ class Life:
             yield env.timeout(gap_s)
             if moves.chance(trips_per_s / (trips_per_s + turns_per_s)):
                 yield from self._night_trip()
-                self._lie_down()
+                self.lie_down()
             else:
+                self.home.bodies.turns[self.home.number] += 1
                 self.home.infrared["bedroom"].trigger()
 
     def _night_trip(self) -> Process:
-        self._leave_bed()
+        self.leave_bed()
         yield self._env.timeout(5.0 + self._moves.exponential(15.0))
-        yield from self._walk_to("bathroom")
+        yield from self.walk_to("bathroom")
         self._use_bathroom()
         away_s = self._moves.lognormal_mean_cv(_NIGHT_TRIP_S, _NIGHT_TRIP_CV)
-        yield from self._stay("bathroom", self._env.now + away_s, 240.0)
+        yield from self.stay("bathroom", self._env.now + away_s, 240.0)
         if self._moves.chance(_NIGHT_KITCHEN_SHARE):
-            yield from self._walk_to("kitchen")
-            yield from self._stay("kitchen", self._env.now + 2 * away_s, 120.0)
-        yield from self._walk_to("bedroom")
+            yield from self.walk_to("kitchen")
+            yield from self.stay("kitchen", self._env.now + 2 * away_s, 120.0)
+        yield from self.walk_to("bedroom")
         yield self._env.timeout(5.0 + self._moves.exponential(20.0))
 
     def _nap(self, until_s: float) -> Process:
-        yield from self._walk_to("bedroom")
+        yield from self.walk_to("bedroom")
         yield from self._sleep(until_s)
-        self._leave_bed()
+        self.leave_bed()
 
     # -- out -----------------------------------------------------------------------------------
 

@@ -65,6 +65,9 @@ class Misfortune:
             home.site,
             sex=sex,
             age=life.resident.age,
+            lives_alone=life.resident.lives_alone,
+            frail=life.resident.is_frail,
+            conditions=list(life.resident.conditions),
             falls_per_year=round(self.falls_per_year, 4),
             boost=boost,
         )
@@ -90,7 +93,7 @@ class Misfortune:
         """A candidate, thinned to the hour's share and to where the resident is."""
         life, hour = self.life, int(self._site.town.local_hour())
         risk = (_OUT_RISK if life.is_out else _HOME_RISK) / _OUT_RISK
-        if not draws.chance(risk * _FALLS_BY_HOUR[hour] / max(_FALLS_BY_HOUR)) or life.is_fallen or life.is_away:
+        if not draws.chance(risk * _FALLS_BY_HOUR[hour] / max(_FALLS_BY_HOUR)) or life.is_held or life.is_away:
             return
         self._falls += 1
         fall = f"{self._site.id}-{self._site.town.boot}-{self._falls}"
@@ -116,11 +119,12 @@ class Misfortune:
             lying_s = self._course.exponential(_HELP_OUTDOORS_S)
             self._later(lying_s, lambda: self._end_fall(fall, lying_s, "passers-by"))
         else:
-            life.process.interrupt(self._lie(fall, rises, presses))
+            life.turn_to(self._lie(fall, rises, presses))
 
     def _lie(self, fall: str, rises: bool, presses: bool) -> Process:
         """From the fall to standing again; the resident's own life waits."""
         env, home, draws, began_s = self._env, self.home, self._course, self._env.now
+        self.life.is_fallen = True
         home.bodies.say_bed(home.number, False)
         home.bodies.pulse_rise_bpm[home.number] = body.FALLEN
         infrared = home.infrared[self.life.room]
@@ -143,6 +147,7 @@ class Misfortune:
         self._help = None
         lying_s = env.now - began_s
         self._end_fall(fall, lying_s, how)
+        self.life.rest_today()
         if how != "rose alone":
             yield env.timeout(draws.lognormal_mean_cv(_HELPING_S, 0.5))
             if draws.chance(self._p.hospital_share):

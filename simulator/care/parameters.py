@@ -11,6 +11,20 @@ class CareParameters(Parameters):
 
     # Who lives there, and when.
     female_share: float = parameter(0.52, "1", "Shanghai statistics 2020, people of 60 and over", "Women.", ge=0, le=1)
+    alone_share: float = parameter(
+        0.9,
+        "1",
+        "assumed; the programme is for people living alone, 6.1 % of those over 60",
+        "Who live alone.",
+        ge=0,
+        le=1,
+    )
+    partner_pace: float = parameter(
+        0.5, "1", ASSUMED, "How much a partner moves about at home, against the resident.", ge=0, le=3
+    )
+    prevalence_factor: float = parameter(
+        1.0, "1", "prevalences by age: simulator/care/condition.py", "Scales frailty and all conditions.", ge=0, le=20
+    )
     wake_h: float = parameter(7.5, "h", f"fitted, {_TIHM}", "Usual hour of getting up, on average.", ge=3, le=11)
     bed_h: float = parameter(22.7, "h", f"fitted, {_TIHM}", "Usual hour of going to bed, on average.", ge=19, le=25)
     habit_sd_h: float = parameter(0.8, "h", ASSUMED, "Spread of those hours between people.", ge=0, le=2)
@@ -33,11 +47,62 @@ class CareParameters(Parameters):
     away_per_year: float = parameter(8.0, "1/a", ASSUMED, "Leaving for days, such as to a daughter's.", ge=0, le=100)
     away_mean_d: float = parameter(2.5, "d", ASSUMED, "Mean length of it.", gt=0, le=60)
 
+    missed_share: float = parameter(
+        0.1, "1", "Vrijens et al., BMJ 2008;336:1114: about 10 % of doses", "Doses one does not think of.", ge=0, le=1
+    )
+    medicine_delay_min: float = parameter(
+        15.0, "min", ASSUMED, "Mean time until one thinks of a dose that is due.", ge=0, le=600
+    )
+    night_wander_share: float = parameter(
+        0.12, "1", f"fitted, {_TIHM}", "Risings at night that lead on to other rooms.", ge=0, le=1
+    )
+
+    # What frailty and conditions change.
+    frail_pace: float = parameter(0.75, "1", ASSUMED, "How much the frail move about.", gt=0, le=2)
+    frail_steps: float = parameter(0.6, "1", ASSUMED, "Steps of the frail.", gt=0, le=2)
+    frail_outings: float = parameter(0.5, "1", ASSUMED, "Outings of the frail.", ge=0, le=2)
+    af_heart_bpm: float = parameter(11.0, "bpm", ASSUMED, "Atrial fibrillation: heart rate above usual.", ge=0, le=80)
+    af_beat_interval_sd_ms: float = parameter(
+        90.0, "ms", ASSUMED, "Atrial fibrillation: more spread of the times between beats.", ge=0, le=300
+    )
+    copd_spo2_pct: float = parameter(3.0, "%", ASSUMED, "COPD: SpO2 below usual.", ge=0, le=20)
+    copd_breathing_brpm: float = parameter(4.0, "1/min", ASSUMED, "COPD: breathing above usual.", ge=0, le=20)
+    copd_pace: float = parameter(0.85, "1", ASSUMED, "COPD: how much one moves about at home.", gt=0, le=2)
+    copd_steps: float = parameter(
+        0.54, "1", "Pitta et al., AJRCCM 2005;171:972: walking 44 against 81 min a day", "COPD: steps.", gt=0, le=2
+    )
+    dementia_night_trips: float = parameter(1.8, "1", ASSUMED, "Dementia: risings at night.", ge=0, le=10)
+    dementia_night_wander_share: float = parameter(
+        0.4, "1", ASSUMED, "Dementia: risings that lead on to other rooms.", ge=0, le=1
+    )
+    dementia_misplaced_share: float = parameter(
+        0.25, "1", ASSUMED, "Dementia: things done at an hour that is not theirs.", ge=0, le=1
+    )
+    dementia_missed_share: float = parameter(0.35, "1", ASSUMED, "Dementia: doses not thought of.", ge=0, le=1)
+
     # The sensors' own habits.
     motion_hold_log_mean: float = parameter(0.706, "ln(s)", "CASAS", "How long infrared stays on.", ge=-2, le=5)
     motion_hold_log_sd: float = parameter(0.635, "ln(s)", "CASAS", "Spread of that.", ge=0, le=2)
     motion_blank_s: float = parameter(10.0, "s", f"fitted, {_TIHM}", "Deaf for so long after a start.", ge=0, le=300)
     heartbeat_s: int = parameter(3_600, "s", ASSUMED, "Heartbeat of front door and smoke alarm.", ge=60, le=86_400)
+
+    battery_life_factor: float = parameter(
+        1.0, "1", "lives by kind, assumed: simulator/care/fitting.py", "Scales the life of batteries.", gt=0, le=1_000
+    )
+    battery_replaced_after_d: float = parameter(
+        3.0, "d", ASSUMED, "Mean time until a flat battery is replaced.", ge=0, le=365
+    )
+    contact_losses_per_year: float = parameter(
+        3.0, "1/(device year)", ASSUMED, "A device's radio is not heard for a while.", ge=0, le=365
+    )
+    contact_lost_mean_h: float = parameter(1.5, "h", ASSUMED, "Mean length of that.", gt=0, le=240)
+    uplink_losses_per_year: float = parameter(
+        4.0, "1/(home year)", ASSUMED, "A home's gateway loses its uplink; readings come late.", ge=0, le=1_000
+    )
+    uplink_lost_mean_min: float = parameter(25.0, "min", ASSUMED, "Mean length of that.", gt=0, le=2_880)
+    stove_cut_after_s: float = parameter(
+        1_800.0, "s", ASSUMED, "The stove guard cuts a burner left alone for so long.", gt=0, le=86_400
+    )
 
     # The body.
     resting_bpm: float = parameter(65.5, "bpm", "PLoS One 2020 e0227709", "Resting heart rate.", ge=40, le=100)
@@ -51,6 +116,12 @@ class CareParameters(Parameters):
     )
     spo2_sd_pct: float = parameter(1.3, "%", ASSUMED, "Its spread between people.", ge=0, le=5)
     spo2_moment_sd_pct: float = parameter(0.5, "%", "BIDMC, PhysioNet", "Its spread within minutes.", ge=0, le=5)
+    beat_interval_sd_ms: float = parameter(
+        35.0, "ms", ASSUMED, "Spread of the times between beats (SDNN of a minute).", ge=0, le=300
+    )
+    skin_c: float = parameter(34.15, "°C", _TIHM, "Skin at the wrist, awake.", ge=25, le=40)
+    skin_sd_c: float = parameter(0.6, "°C", _TIHM, "Its spread between people.", ge=0, le=3)
+    skin_moment_sd_c: float = parameter(0.3, "°C", ASSUMED, "Its spread within minutes.", ge=0, le=3)
     wears_at_night: float = parameter(0.85, "1", ASSUMED, "Share of people who sleep with the wristband.", ge=0, le=1)
     battery_h: float = parameter(110.0, "h", ASSUMED, "A full wristband lasts so long.", gt=1, le=10_000)
     charge_h: float = parameter(1.6, "h", ASSUMED, "An empty wristband charges so long.", gt=0, le=48)

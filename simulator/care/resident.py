@@ -1,14 +1,16 @@
 """Who lives in a home: the traits that stay, and the plan that each day brings.
 
-Traits are drawn once from the age and sex mix of Shanghai's people of 60 and over and from the spread between the
-recorded homes. A plan says when the resident gets up, naps, goes out and goes to bed; what happens in between is
-the business of `life`. Hours are local and count on past midnight: 24.5 is half past midnight of the next day.
+Traits are drawn once: from the age and sex mix of Shanghai's people of 60 and over, from the spread between the
+recorded homes, and from what is the matter with the resident (`condition`). A plan says when the resident gets up,
+naps, goes out and goes to bed; what happens in between is the business of `life`. Hours are local and count on past
+midnight: 24.5 is half past midnight of the next day.
 """
 
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from simulator.care.condition import CONDITIONS, DEMENTIA, effects, frailty, prevalence
 from simulator.care.parameters import CareParameters
 from simulator.randomness import Stream
 
@@ -18,6 +20,7 @@ _AGE_SHARES = (0.283, 0.279, 0.283, 0.155)
 
 _OUTING_SIGMA = 0.8  # assumed
 _OUTING_HOURS, _OUTING_WEIGHTS = (8, 9, 10, 13, 14, 15, 16, 18), (2, 4, 3, 1, 2, 2, 1.5, 0.8)  # assumed: market, walk
+_BEATS_CV = 0.3  # assumed
 _NAP_H, _NAP_SD_H, _NAP_MEAN_H = 13.2, 0.4, 0.75  # assumed
 _LEAST_SLEEP_H, _HOME_BEFORE_BED_H = 5.0, 0.4
 
@@ -28,6 +31,9 @@ class Resident:
 
     sex: str
     age: int
+    lives_alone: bool
+    is_frail: bool
+    conditions: tuple[str, ...]
     wake_h: float
     bed_h: float
     pace: float
@@ -38,7 +44,16 @@ class Resident:
     asleep_bpm: float
     breathing_brpm: float
     spo2_pct: float
+    beat_interval_sd_ms: float
+    skin_c: float
+    steps_factor: float
     wears_at_night: bool
+    missed_share: float
+    """Doses of medicine that one does not think of."""
+    misplaced_share: float
+    """Things done at an hour that is not theirs."""
+    night_wander_share: float
+    """Risings at night after which one walks about instead of going back to bed."""
 
 
 class Outing(NamedTuple):
@@ -60,27 +75,51 @@ class Plan:
     pace: float
 
 
-def draw_resident(draws: Stream, p: CareParameters, sex: str | None, age: int | None) -> Resident:
-    """A resident from the mix; `sex` and `age` when the scenario fixes them."""
+def draw_resident(
+    draws: Stream,
+    p: CareParameters,
+    sex: str | None = None,
+    age: int | None = None,
+    lives_alone: bool | None = None,
+    conditions: tuple[str, ...] | None = None,
+) -> Resident:
+    """A resident from the mix, but for what the scenario fixes."""
     is_female = draws.chance(p.female_share)
     low, high = draws.choice(_AGE_BANDS, _AGE_SHARES)
     drawn_age = draws.integer(low, high)
-    resting = min(max(draws.normal(p.resting_bpm, p.resting_sd_bpm), 45.0), 95.0)
+    age = age or drawn_age
+    is_alone, is_frail = draws.chance(p.alone_share), draws.chance(min(frailty(age) * p.prevalence_factor, 1.0))
+    drawn = tuple(it for it in CONDITIONS if draws.chance(min(prevalence(it, age) * p.prevalence_factor, 1.0)))
+    has = drawn if conditions is None else conditions
+    change = effects(has, is_frail, p)
+    has_dementia = DEMENTIA in has
+    usual_bpm = min(max(draws.normal(p.resting_bpm, p.resting_sd_bpm), 45.0), 95.0)
     asleep_per_resting = p.asleep_sd_bpm / p.resting_sd_bpm if p.resting_sd_bpm else 0.0
+    usual_spo2_pct = min(max(draws.normal(p.spo2_pct, p.spo2_sd_pct), 91.0), 99.0)
     return Resident(
         sex=sex or ("female" if is_female else "male"),
-        age=age or drawn_age,
+        age=age,
+        lives_alone=is_alone if lives_alone is None else lives_alone,
+        is_frail=is_frail,
+        conditions=has,
         wake_h=draws.normal(p.wake_h, p.habit_sd_h),
         bed_h=draws.normal(p.bed_h, p.habit_sd_h),
-        pace=draws.lognormal_mean_cv(1.0, p.pace_cv),
-        night_trips_per_h=gamma_mean_cv(draws, p.night_trips_per_h, p.night_trips_cv),
-        outings_per_day=gamma_mean_cv(draws, p.outings_per_day, 0.5),
+        pace=draws.lognormal_mean_cv(1.0, p.pace_cv) * change.pace,
+        night_trips_per_h=gamma_mean_cv(draws, p.night_trips_per_h, p.night_trips_cv) * change.night_trips,
+        outings_per_day=gamma_mean_cv(draws, p.outings_per_day, 0.5) * change.outings,
         outing_median_h=p.outing_median_h * draws.lognormal(0.0, 0.25),
-        resting_bpm=resting,
-        asleep_bpm=p.asleep_bpm + (resting - p.resting_bpm) * asleep_per_resting,
-        breathing_brpm=min(max(draws.normal(p.breathing_brpm, p.breathing_sd_brpm), 10.0), 22.0),
-        spo2_pct=min(max(draws.normal(p.spo2_pct, p.spo2_sd_pct), 91.0), 99.0),
+        resting_bpm=usual_bpm + change.heart_bpm,
+        asleep_bpm=p.asleep_bpm + (usual_bpm - p.resting_bpm) * asleep_per_resting + change.heart_bpm,
+        breathing_brpm=min(max(draws.normal(p.breathing_brpm, p.breathing_sd_brpm), 10.0), 22.0)
+        + change.breathing_brpm,
+        spo2_pct=usual_spo2_pct + change.spo2_pct,
+        beat_interval_sd_ms=draws.lognormal_mean_cv(p.beat_interval_sd_ms, _BEATS_CV) + change.beat_interval_sd_ms,
+        skin_c=draws.normal(p.skin_c, p.skin_sd_c),
+        steps_factor=change.steps,
         wears_at_night=draws.chance(p.wears_at_night),
+        missed_share=p.dementia_missed_share if has_dementia else p.missed_share,
+        misplaced_share=p.dementia_misplaced_share if has_dementia else 0.0,
+        night_wander_share=p.dementia_night_wander_share if has_dementia else p.night_wander_share,
     )
 
 
