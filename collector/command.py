@@ -155,7 +155,7 @@ def status(
 
     from collector.presence import State
     from collector.status_table import print_status
-    from haina.store_url import COLLECTOR_TOKEN, collector_entry, is_web_address
+    from haina.store_url import COLLECTOR_TOKEN, BadStoreURL, collector_entry, is_web_address
     from haina.tls import BadCertificate, client_context
 
     chosen = {name: value for name, value in (("state", state), ("area", area), ("site", site)) if value}
@@ -179,7 +179,7 @@ def status(
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         problems = list(found["problems"])
-    except BadCertificate as error:
+    except (BadCertificate, BadStoreURL) as error:
         fail(str(error))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fail(f"no collector answers at {url} ({error}); is `haina collect` running there?")

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from collector.bearer import doorkeeper
 from collector.latency import Latency
 from collector.presence import State, allowed_silence_ms, state
 from haina import __version__
-from haina.store_url import COLLECTOR_TOKEN
+from haina.store_url import collector_token
 
 if TYPE_CHECKING:
     from collector.service import Collector
@@ -396,7 +395,7 @@ class _Server(uvicorn.Server):
 async def serve(collector: "Collector", listener: socket.socket) -> None:
     """Answer HTTP on `listener` until cancelled."""
     config = uvicorn.Config(
-        application(Report(collector), os.environ.get(COLLECTOR_TOKEN)),
+        application(Report(collector), collector_token()),
         log_config=None,
         access_log=False,
         lifespan="off",

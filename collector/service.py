@@ -16,7 +16,6 @@ import collections
 import contextlib
 import errno
 import itertools
-import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ from haina.contract.topic import PREFIX, check_level
 from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, Publish, stay_connected
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
-from haina.store_url import COLLECTOR_TOKEN, is_loopback
+from haina.store_url import COLLECTOR_TOKEN, collector_token, is_loopback
 
 MAX_PENDING_MESSAGES: Final = 5_000
 MAX_PENDING_BYTES: Final = 16 * 1024 * 1024
@@ -549,7 +548,8 @@ def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65_535:
         raise CannotStart(f"--http {address!r} is not host:port")
-    if not is_loopback(host.strip("[]")) and not os.environ.get(COLLECTOR_TOKEN):
+    token = collector_token()
+    if not is_loopback(host.strip("[]")) and not token:
         raise CannotStart(
             f"--http {address} lets other machines in; set {COLLECTOR_TOKEN} to a secret they must know, "
             "or listen on 127.0.0.1"

@@ -63,7 +63,7 @@ def store(
             limits=Limits(query_s=query_seconds),
             token=StoreURL("duckdb").token(),
         )
-    except StoreProblem as problem:
+    except (BadStoreURL, StoreProblem) as problem:
         fail(str(problem))
 
 

@@ -91,10 +91,11 @@ def push(
         fail(f"--language is {', '.join(LANGUAGES)} or both, got {language!r}")
     try:
         store = StoreURL.parse(influx) if influx else None
+        store_token = store.token() if store else None
     except BadStoreURL as wrong:
         fail(f"--influx: {wrong}")
     try:
-        push_all(grafana, token, languages, store, store.token() if store else None, typer.echo)
+        push_all(grafana, token, languages, store, store_token, typer.echo)
     except PushRefused as refused:
         fail(str(refused), code=1)
 

@@ -113,7 +113,7 @@ def certify(folder: Path, parties: Iterable[str], names: Sequence[str]) -> list[
     authority = Authority(folder)
     trusted = authority.certificate.read_text()
     made = []
-    for party in (MOSQUITTO, *parties):
+    for party in (MOSQUITTO, *(party for party in parties if (folder / party).exists())):
         write_private(folder / party / "ca.pem", trusted)
         path = folder / party / "certificate.pem"
         if party == MOSQUITTO:

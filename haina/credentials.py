@@ -137,8 +137,8 @@ def keep_accounts(folder: Path, parties: Mapping[str, Iterable[str]], rotate: It
     made = sorted(user for user, party in whose.items() if user not in held[party] or user in set(rotate))
     for party in parties:
         fresh = {user: new_password() for user in made if whose[user] == party}
-        _private_folder(folder / party)
         if fresh:
+            _private_folder(folder / party)
             held[party] |= fresh
             text = "".join(f"{user}:{password}\n" for user, password in sorted(held[party].items()))
             write_private(folder / party / ACCOUNTS, text)

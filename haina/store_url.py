@@ -19,7 +19,7 @@ _FORMS = "duckdb+http://HOST:PORT, influxdb+http://HOST:PORT/BUCKET?org=ORG or n
 
 
 class BadStoreURL(ValueError):
-    """The text is not a store URL; the message says what is wrong and shows the forms there are."""
+    """The text is not a store URL, or what goes with it is no token; one sentence that never repeats a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,30 @@ class StoreURL:
         return cls("influxdb", base_url, path, parse_qs(parts.query).get("org", [""])[0])
 
     def token(self) -> str | None:
-        """The token the environment holds for this kind of store; None when it holds none."""
-        return os.environ.get(TOKEN_VARIABLES.get(self.kind, ""), "") or None
+        """The token the environment holds for this kind of store; None when it holds none. Raises BadStoreURL."""
+        return _token(TOKEN_VARIABLES.get(self.kind, ""))
+
+
+def collector_token() -> str | None:
+    """The token the environment holds for the collector's status; None when it holds none. Raises BadStoreURL."""
+    return _token(COLLECTOR_TOKEN)
 
 
 def collector_entry() -> dict[str, str]:
-    """The headers by which one enters at the collector: the token of the environment, if it holds one."""
-    token = os.environ.get(COLLECTOR_TOKEN)
+    """The headers by which one enters there. Raises BadStoreURL."""
+    token = collector_token()
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _token(variable: str) -> str | None:
+    """A variable's token, without what a file or an editor put around it.
+
+    A header can carry no other characters than printable ones, and HTTP clients quote in full what they cannot send.
+    """
+    token = os.environ.get(variable, "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise BadStoreURL(f"{variable} holds characters that cannot be sent; take letters and digits")
+    return token or None
 
 
 def is_web_address(text: str) -> bool:

@@ -64,7 +64,7 @@ def credentials(
         fail(f"--site: {error}")
     except BadScenario as error:
         fail(str(error))
-    parties = {"simulator": sites, COLLECTOR: [COLLECTOR], CONSOLE: [CONSOLE]} | ({"gateways": site} if site else {})
+    parties = {"simulator": sites, COLLECTOR: [COLLECTOR], CONSOLE: [CONSOLE], "gateways": site or []}
     try:
         made = keep_accounts(to, parties, rotate or ())
         issued = certify(to, parties, tls) if tls else []

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from haina.mqtt import BrokerAddress
-from haina.store_url import BadStoreURL, StoreURL, is_loopback, is_web_address
+from haina.store_url import BadStoreURL, StoreURL, collector_token, is_loopback, is_web_address
 
 MIN_PASSWORD_CHARS = 12  # assumed: long enough against guessing over a network, since nothing here counts tries
 
@@ -41,6 +41,11 @@ class Settings:
             store_url = StoreURL.parse(store)
         except BadStoreURL as wrong:
             raise BadSettings(f"--store: {wrong}") from None
+        try:
+            store_url.token()
+            collector_token()
+        except BadStoreURL as wrong:
+            raise BadSettings(str(wrong)) from None
         if not is_web_address(collector):
             raise BadSettings("--collector must be http://host:port or https://host:port, without user or password")
         host, _, port = listen.rpartition(":")
