@@ -15,8 +15,11 @@ COPY dashboards ./dashboards
 RUN /opt/haina/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11.16-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin haina \
-  && install --directory --owner haina --group haina --mode 700 /data
+# The user has the number of the user in Mosquitto's image, so that what `haina credentials` writes for its owner alone
+# can be read there too. A volume that is new takes the owner and mode of the folder it is mounted on.
+RUN useradd --system --uid 1883 --home-dir /data --shell /usr/sbin/nologin haina \
+  && install --directory --owner haina --group haina --mode 700 /data /secrets \
+    /secrets/mosquitto /secrets/simulator /secrets/collector /secrets/console
 COPY --from=build /opt/haina /opt/haina
 ENV PATH=/opt/haina/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER haina

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the .env file that docker-compose.yml asks for: a random password for every account of the full stack.
+# Makes the .env file that docker-compose.yml asks for: a random password for every account of the full stack
+# that is not of MQTT; those the service `credentials` makes.
 # Refuses to replace one, for the databases remember the passwords they were made with.
 #
 #   sh deploy/generate-env.sh [FILE]      FILE is .env beside docker-compose.yml unless given
@@ -24,8 +25,7 @@ secret() { # 192 bits as letters and digits alone, so that they fit into URLs an
 text="# Secrets of the full stack, made at random by deploy/generate-env.sh. Keep it private; git and images ignore it.
 COMPOSE_PROJECT_NAME=haina"
 for name in HAINA_COLLECTOR_TOKEN HAINA_CONSOLE_PASSWORD HAINA_GRAFANA_PASSWORD HAINA_GRAFANA_SECRET_KEY \
-  HAINA_INFLUX_PASSWORD HAINA_INFLUX_TOKEN HAINA_INFLUX_READER_PASSWORD HAINA_MQTT_SIMULATOR_PASSWORD HAINA_MQTT_COLLECTOR_PASSWORD \
-  HAINA_MQTT_CONSOLE_PASSWORD; do
+  HAINA_INFLUX_PASSWORD HAINA_INFLUX_TOKEN HAINA_INFLUX_READER_PASSWORD; do
   value=$(secret)
   if [ "${#value}" -ne 48 ]; then
     echo "No random numbers to be had: install openssl or Python 3 and try again." >&2
@@ -46,7 +46,7 @@ text="$text
 #HAINA_CONSOLE_PORT=8080
 #HAINA_GRAFANA_PORT=3000
 #HAINA_INFLUX_PORT=8086
-#HAINA_MQTT_PORT=1883
+#HAINA_MQTT_PORT=8883
 #HAINA_COLLECTOR_PORT=8791"
 
 set -C # never write over a file that came into being meanwhile

@@ -38,6 +38,8 @@ class RunningBroker:
         self.url = f"{scheme}://{self.host}:{port}"
         self.address = BrokerAddress.parse(self.url)
         self.folder = folder
+        self.trusted: Path | None = None
+        """The authority of its certificate, if there is one to be known."""
         self._command = command
         self._log = folder / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,35 +1,28 @@
 #!/bin/sh
-# Writes Mosquitto's password file from the environment, then becomes Mosquitto. Runs as an unprivileged user in a
-# container whose only writable places are /mosquitto/data and /tmp; what it writes there is for this user alone.
+# Adds the health check's account to those that `haina credentials` made, then becomes Mosquitto. Runs as an unprivileged
+# user in a container whose only writable places are /mosquitto/data and /tmp; what it writes is for this user alone.
 set -eu
 umask 077
 
+secrets=/mosquitto/secrets
 run=/tmp/haina
 mkdir -p "$run"
-cp /mosquitto/config/acl "$run/acl"
 
-: > "$run/passwords"
-account() {
-  case "$2" in
-    '' | *[!A-Za-z0-9._~-]*)
-      echo "mosquitto: the password of '$1' is empty or has other characters than letters, digits and . _ ~ -," \
-        "which a broker URL could not carry; make a new .env (make env)" >&2
-      exit 2
-      ;;
-  esac
-  printf '%s:%s\n' "$1" "$2" >> "$run/passwords"
-}
-account simulator "${HAINA_MQTT_SIMULATOR_PASSWORD:-}"
-account collector "${HAINA_MQTT_COLLECTOR_PASSWORD:-}"
-account console "${HAINA_MQTT_CONSOLE_PASSWORD:-}"
-health=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-account health "$health"
-mosquitto_passwd -U "$run/passwords"  # replaces the passwords by salted hashes; none was ever on a command line
+# This password is made at each start and never leaves the container; Mosquitto gets a salted hash of it.
+health=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+printf 'health:%s\n' "$health" > "$run/health"
+mosquitto_passwd -U "$run/health"
+cat "$secrets/passwords" "$run/health" > "$run/passwords"
+{
+  cat "$secrets/acl"
+  printf '\nuser health\ntopic read $SYS/broker/version\n'
+} > "$run/acl"
 
 # What `mosquitto_sub` reads when it is called without arguments, as the health check does (XDG_CONFIG_HOME).
 cat > "$run/mosquitto_sub" <<OPTIONS
--h 127.0.0.1
--p 1883
+-h localhost
+-p 8883
+--cafile $secrets/ca.pem
 -u health
 -P $health
 -t \$SYS/broker/version
@@ -37,5 +30,5 @@ cat > "$run/mosquitto_sub" <<OPTIONS
 -W 3
 OPTIONS
 
-unset HAINA_MQTT_SIMULATOR_PASSWORD HAINA_MQTT_COLLECTOR_PASSWORD HAINA_MQTT_CONSOLE_PASSWORD health
+unset health
 exec mosquitto -c /mosquitto/config/mosquitto.conf

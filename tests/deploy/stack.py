@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from haina.credentials import read_accounts
 from tests.brokers import ROOT, RunningBroker, find_mosquitto, free_port
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -28,10 +30,25 @@ class Stack:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.env_file = folder / ".env"
+        self.credentials = folder / "secrets"
         subprocess.run(["sh", ROOT / "deploy/generate-env.sh", self.env_file], check=True, capture_output=True)
         lines = [line for line in self.env_file.read_text().splitlines() if line and not line.startswith("#")]
         self.secrets = dict(line.split("=", 1) for line in lines)
         self.services: dict[str, Any] = self._resolved(yaml.safe_load(COMPOSE_FILE.read_text()), settings)["services"]
+
+    def make_credentials(self) -> Path:
+        """What the service `credentials` makes, in a folder."""
+        service = self.services["credentials"]
+        command = [str(self.credentials) if word == "/secrets" else word for word in service["command"]]
+        subprocess.run(
+            [sys.executable, "-m", "haina", *command],
+            cwd=ROOT, env=os.environ | service["environment"], check=True, capture_output=True,
+        )  # fmt: skip
+        return self.credentials
+
+    def accounts(self, part: str) -> dict[str, str]:
+        """The accounts of a part of the line, user and password."""
+        return read_accounts(self.credentials / part / "accounts")
 
     def _resolved(self, value: Any, settings: dict[str, str]) -> Any:
         if isinstance(value, dict):
@@ -75,19 +92,22 @@ def stack_broker(stack: Stack) -> Iterator[RunningBroker]:
         folder, port = Path(name), free_port()
         (folder / "config").mkdir()
         (folder / "data").mkdir()
+        secrets = stack.make_credentials()
         places = {
+            "/mosquitto/secrets": str(secrets / "mosquitto"),
             "/mosquitto/config": str(folder / "config"),
             "/mosquitto/data": str(folder / "data"),
             "/tmp/haina": str(folder / "run"),
-            "listener 1883\n": f"listener {port} 127.0.0.1\n" + ("user root\n" if os.geteuid() == 0 else ""),
-            "-p 1883\n": f"-p {port}\n",
+            "listener 8883\n": f"listener {port} 127.0.0.1\n" + ("user root\n" if os.geteuid() == 0 else ""),
+            "-p 8883\n": f"-p {port}\n",
         }
-        for source in ("mosquitto.conf", "acl", "start.sh"):
+        for source in ("mosquitto.conf", "start.sh"):
             text = (ROOT / "deploy/mosquitto" / source).read_text()
             moved = re.sub("|".join(map(re.escape, places)), lambda match: places[match[0]], text)
             (folder / "config" / source).write_text(moved)
-        start = f"set -a; . {stack.env_file}; set +a; PATH=$PATH:{sbin} exec sh {folder / 'config/start.sh'}"
-        broker = RunningBroker(["sh", "-c", start], port, folder)
+        start = f"PATH=$PATH:{sbin} exec sh {folder / 'config/start.sh'}"
+        broker = RunningBroker(["sh", "-c", start], port, folder, "mqtts")
+        broker.trusted = secrets / "mosquitto/ca.pem"
         broker.start()
         try:
             yield broker

@@ -18,8 +18,8 @@ from haina.store_url import COLLECTOR_TOKEN, TOKEN_VARIABLES, StoreURL
 from tests.brokers import ROOT
 from tests.deploy.stack import COMPOSE_FILE, Stack, find_program, variables
 
-SERVICES = ("mosquitto", "influxdb", "collector", "simulator", "console", "grafana")
-OURS = ("collector", "simulator", "console")
+SERVICES = ("credentials", "mosquitto", "influxdb", "collector", "simulator", "console", "grafana")
+OURS = ("credentials", "collector", "simulator", "console")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_service_has_no_more_power_than_it_needs(stack: Stack, name: str) -> N
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["cap_drop"] == ["ALL"]
     assert service["read_only"] is True
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == ("on-failure" if name == "credentials" else "unless-stopped")
     assert service["mem_limit"]
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     if name in OURS:
@@ -122,6 +122,9 @@ def test_every_service_has_a_health_check_or_a_reason() -> None:
 def test_whoever_is_waited_for_can_say_that_it_is_ready(stack: Stack) -> None:
     for service in stack.services.values():
         for other, wanted in service.get("depends_on", {}).items():
+            if other == "credentials":
+                assert wanted == {"condition": "service_completed_successfully"}
+                continue
             assert wanted == {"condition": "service_healthy"}
             assert "healthcheck" in stack.services[other]
     assert "collector" in stack.services["simulator"]["depends_on"]
@@ -151,6 +154,19 @@ def test_the_scripts_are_such_that_any_shell_runs_them(script: str) -> None:
     assert subprocess.run(["sh", "-n", path], check=False).returncode == 0
 
 
+def test_each_part_sees_its_own_secrets_alone(stack: Stack) -> None:
+    kept = {source: target for source, target, _ in mounts(stack.services["credentials"])}
+    for name in ("mosquitto", "simulator", "collector", "console"):
+        seen = {source: mode for source, _, mode in mounts(stack.services[name]) if source in kept}
+        assert seen == {f"{name}-secrets": "ro"}
+        assert kept[f"{name}-secrets"] == f"/secrets/{name}"
+    user = re.search(r"useradd .*--uid (\d+)", (ROOT / "Dockerfile").read_text())
+    assert user is not None
+    assert stack.services["mosquitto"]["user"].startswith(
+        f"{user[1]}:"
+    )  # who else may read what is for its owner alone
+
+
 def test_no_container_can_write_where_another_keeps_its_data(stack: Stack) -> None:
     named = [source for service in stack.services.values() for source, _, mode in mounts(service) if mode == "rw"]
     assert len(named) == len(set(named))
@@ -176,8 +192,9 @@ def test_the_command_of_a_service_is_one_that_haina_knows(
     command = commands[service["command"][0]]
     with command.make_context(service["command"][0], list(service["command"][1:])) as context:
         given = context.params
-    assert str(given["broker"]) == service["environment"]["HAINA_BROKER"]
-    assert str(given["data"]).split("/")[:2] == ["", "data"]
+    if name != "credentials":
+        assert str(given["broker"]) == service["environment"]["HAINA_BROKER"]
+        assert str(given["data"]).split("/")[:2] == ["", "data"]
     understood = {option.envvar for option in command.params} | {COLLECTOR_TOKEN, *TOKEN_VARIABLES.values()}
     assert set(service["environment"]) <= understood
 

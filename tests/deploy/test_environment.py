@@ -17,7 +17,7 @@ def test_every_secret_is_long_random_and_like_no_other(tmp_path: Path) -> None:
     secrets = Stack(tmp_path).secrets
     project = secrets.pop("COMPOSE_PROJECT_NAME")
     assert project == "haina"
-    assert len(set(secrets.values())) == len(secrets) == 10
+    assert len(set(secrets.values())) == len(secrets) == 7
     assert all(len(secret) == 48 and secret.isalnum() for secret in secrets.values())
 
     (tmp_path / "other").mkdir()
@@ -76,7 +76,7 @@ def test_python_stands_in_where_openssl_is_missing(tmp_path: Path) -> None:
     subprocess.run(
         ["/bin/sh", SCRIPT, tmp_path / ".env"], env={"PATH": str(tools)}, check=True, capture_output=True, text=True
     )
-    assert (tmp_path / ".env").read_text().count("\nHAINA_") == 10
+    assert (tmp_path / ".env").read_text().count("\nHAINA_") == 7
 
 
 def test_without_random_numbers_nothing_is_written(tmp_path: Path) -> None:

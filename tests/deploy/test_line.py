@@ -48,13 +48,13 @@ class Line:
 
     def here(self, text: str, name: str = "") -> str:
         """A text of docker-compose.yml with this machine's addresses, and a service's own /data."""
-        places = self.places | {"/data": str(self.folder / name)}
+        places = self.places | {"/data": str(self.folder / name), "/secrets": str(self.stack.credentials / name)}
         return re.sub("|".join(rf"{re.escape(place)}(?!\w)" for place in places), lambda found: places[found[0]], text)
 
     def environment(self, name: str) -> dict[str, str]:
         """The service's environment, and of our own only what no setting of Haina's is."""
         own = {key: value for key, value in os.environ.items() if not key.startswith("HAINA_")}
-        return own | {key: self.here(value) for key, value in self.stack.services[name]["environment"].items()}
+        return own | {key: self.here(value, name) for key, value in self.stack.services[name]["environment"].items()}
 
     def start(self, name: str) -> "subprocess.Popen[bytes]":
         command = [self.here(argument, name) for argument in self.stack.services[name]["command"]]
@@ -116,7 +116,7 @@ def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         broker = running.enter_context(stack_broker(stack))
         collector, console = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         places = {
-            "mosquitto:1883": f"{broker.host}:{broker.port}",
+            "mosquitto:8883": f"{broker.host}:{broker.port}",
             "influxdb:8086": influx,
             "0.0.0.0:8791": collector,
             "127.0.0.1:8791": collector,
@@ -241,7 +241,8 @@ def await_live(line: Line, broker: RunningBroker, simulator: "subprocess.Popen[b
             live.set()
 
     client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.username_pw_set("console", line.stack.secrets["HAINA_MQTT_CONSOLE_PASSWORD"])
+    client.username_pw_set("console", line.stack.accounts("console")["console"])
+    client.tls_set(str(line.stack.credentials / "console/ca.pem"))
     client.on_message = heard
     client.on_connect = lambda client, *_: client.subscribe(CLOCK_TOPIC)
     client.connect(broker.host, broker.port)
@@ -295,6 +296,7 @@ def test_no_log_shows_a_secret(line: Line) -> None:
     assert {f"{name}.log" for name in OURS} <= set(logs)
     assert all(logs[f"{name}.log"] for name in OURS)
     secrets = [secret for name, secret in line.stack.secrets.items() if name != "COMPOSE_PROJECT_NAME"]
+    secrets += [secret for part in OURS for secret in line.stack.accounts(part).values()]
     assert not [name for name, log in logs.items() for secret in secrets if secret in log]
 
 

@@ -190,3 +190,23 @@ async def say(address: BrokerAddress, topic: str, payload: str) -> None:
     connection.publish([(topic.encode(), payload.encode())])
     await inbox.until(lambda inbox: inbox.acknowledged_ids or inbox.reason)
     await connection.close()
+
+
+def test_whoever_takes_over_the_collectors_session_reads_nothing_in_it(broker: RunningBroker, secrets: Path) -> None:
+    async def scenario() -> None:
+        session = ConnectOptions("haina-collector", clean_session=False)
+        collector, own = await open_inbox(account(secrets, "collector", broker.url), session, acknowledges=False)
+        await collector.subscribe(["haina/v1/#"])
+        reading, its_command = topic_of(TopicClass.TELEMETRY, "a01/c02"), topic_of(TopicClass.COMMAND, "a01/c01")
+        speaker, asker = account(secrets, "a01/c02", broker.url), account(secrets, "console", broker.url)
+        await say(speaker, reading, "not acknowledged yet")
+        await own.until(lambda inbox: inbox.messages)
+        _, thief = await open_inbox(account(secrets, "a01/c01", broker.url), session)
+        await own.until(lambda inbox: inbox.reason)  # it can send the collector away …
+        await say(speaker, reading, "said meanwhile")
+        await say(asker, its_command, "for the thief's own site")
+        await thief.until(lambda inbox: inbox.messages)
+        assert thief.session_present
+        assert thief.payloads == [b"for the thief's own site"]  # … and gets what it may hear anyway
+
+    asyncio.run(scenario())
