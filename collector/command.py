@@ -60,7 +60,15 @@ def collect(
     client_id: Annotated[str, typer.Option(help="MQTT client id; the broker keeps messages under it.")] = (
         "haina-collector"
     ),
-    area: Annotated[list[str] | None, typer.Option(help="Collect only this area; may be given several times.")] = None,
+    area: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--areas",
+            "--area",
+            help="Collect only these areas: a01,a02; may be given several times. An area that is new to this collector "
+            "is taken over where the last one's watermarks end; one that is left out is handed over.",
+        ),
+    ] = None,
     journal_limit_mib: Annotated[
         int, typer.Option(min=1, help="Readings kept on disk for stores that are behind, in MiB; then reading stops.")
     ] = 2_048,
@@ -94,7 +102,7 @@ def collect(
             data=data,
             client_id=client_id,
             http=http or None,
-            areas=tuple(area or ()),
+            areas=tuple(name for names in area or () for name in names.split(",")),
             journal_limit_bytes=journal_limit_mib * 1024 * 1024,
             max_devices=max_devices,
             time_limits=TimeLimits(duration_s(future, "--future"), duration_s(past, "--past")),

@@ -107,6 +107,8 @@ class Transaction:
     """Whether they are connected, of those whose status was told; None for one that is gone for good."""
     snapshot: list[tuple[DeviceKey, list[Any]]] | None = None
     trim_through: int = 0
+    areas: list[str] | None = None
+    """Which areas the collector serves, if that changed."""
 
     @property
     def groups(self) -> list[Group]:

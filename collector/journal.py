@@ -163,6 +163,11 @@ class Journal:
         row = self._writer.execute("SELECT value FROM about WHERE name = 'clock'").fetchone()
         return decode(Clock, row[0]) if row else None
 
+    def areas(self) -> list[str] | None:
+        """Which areas were served; None if no transaction has said so."""
+        row = self._writer.execute("SELECT value FROM about WHERE name = 'areas'").fetchone()
+        return msgspec.msgpack.decode(row[0], type=list[str]) if row else None
+
     def first(self) -> int | None:
         """The number of the oldest point that is still here; None if there is none."""
         row: tuple[int | None] = self._writer.execute("SELECT min(first) FROM groups").fetchone()
@@ -237,6 +242,8 @@ class Journal:
             writer.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?)", row)
         if transaction.clock is not None:
             writer.execute("INSERT OR REPLACE INTO about VALUES ('clock', ?)", [encode_message(transaction.clock)])
+        if transaction.areas is not None:
+            writer.execute("INSERT OR REPLACE INTO about VALUES ('areas', ?)", [encode(transaction.areas)])
         for site, online in transaction.gateways.items():
             if online is None:
                 writer.execute("DELETE FROM gateways WHERE area = ? AND site = ?", site)

@@ -120,6 +120,11 @@ class Report:
                 "stalled_at": collector.stall.messages,
                 "stall": collector.stall.sentence,
             },
+            "areas": {
+                "served": sorted(collector.partition.wanted),
+                "taking_over": sorted(collector.partition.arriving),
+                "handing_over": sorted(collector.partition.leaving),
+            },
             "clock": None if clock is None else msgspec.to_builtins(clock),
             "counters": {
                 "received": collector.received_readings,
@@ -191,6 +196,8 @@ class Report:
         gateways, clock = collector.ingest.gateways, collector.ingest.clock
         now_ms = int(time.time() * 1000) if clock is None else clock.time
         for site in collector.accounting.sites.values():
+            if not collector.partition.speaks_for(site.area):
+                continue  # it was handed over, and what is known of it here is past
             gateway_online = gateways.get((site.area, site.name))
             for device in site.devices:
                 yield device, state(device, gateway_online, now_ms)
@@ -202,11 +209,12 @@ class Report:
             return self._glance
         self._glance = glance = Glance()
         bad: list[tuple[Device, State]] = []
-        for device, state_now in self._states():
+        for device in self._collector.accounting.devices.values():
             glance.missing += device.missing
             glance.reordered += device.reordered
             glance.unverified += device.unverified
             glance.elsewhere += device.elsewhere
+        for device, state_now in self._states():
             glance.states[state_now] += 1
             if state_now is not State.ONLINE or device.missing:
                 bad.append((device, state_now))

@@ -28,13 +28,12 @@ import structlog
 from collector.accounting import Accounting, Site
 from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transaction
 from collector.journal import CommitFailed, Journal, Size
+from collector.partition import HANDED_OVER_S, Partition, read_watermarks
 from collector.report import Sample, serve
 from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
-from haina.contract import CLOCK_TOPIC, TopicClass
-from haina.contract.topic import PREFIX, check_level
 from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, Publish, stay_connected
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
@@ -96,13 +95,6 @@ class Settings:
     give_up_s: float = 30.0
     """A hole in a device's numbers that has stood for so long is given up; longer than a gateway takes to resend."""
 
-    @property
-    def filters(self) -> list[str]:
-        """What to subscribe to: everything, or only some areas."""
-        levels = [f"{PREFIX}/{kind}" for kind in (TopicClass.TELEMETRY, TopicClass.STATUS)]
-        areas = [check_level(area) for area in self.areas] or ["+"]
-        return [*(f"{level}/{area}/+/+/+" for level in levels for area in areas), CLOCK_TOPIC]
-
 
 class Collector:
     """The running line. Make it in an event loop, `run` it once, `stop` it from anywhere in the loop.
@@ -111,13 +103,14 @@ class Collector:
     """
 
     def __init__(self, settings: Settings, open_store: Callable[[str], Store] = open_store) -> None:
-        filters = settings.filters
         stores = [(url, open_store(url)) for url in dict.fromkeys(settings.stores)]
         self.settings: Final = settings
         self.journal: Final = Journal(settings.data)
         self.accounting: Final = Accounting(settings.max_devices)
         self.journal.replay(self.accounting)
         self.durable_counters = self.journal.counters()
+        served = self.journal.areas()
+        self.partition: Final = Partition(settings.areas, served, is_new=not self.durable_counters)
         self.ingest: Final = Ingest(
             self.accounting,
             settings.time_limits,
@@ -136,7 +129,6 @@ class Collector:
         self.samples: collections.deque[Sample] = collections.deque(maxlen=SAMPLES)
         self.started_s: Final = time.monotonic()
         self.http_url: str | None = None
-        self._filters = filters
         self._recent = Recent()
         self.shippers: Final = self._shippers(stores)
         self._settled: dict[str, Settled] = {}  # as committed
@@ -156,6 +148,8 @@ class Collector:
         self._owed: list[Site] = []
         self._outbox: collections.deque[tuple[int, list[tuple[_WatermarkKey, bytes]]]] = collections.deque()
         self._ready: dict[_WatermarkKey, bytes] = {}
+        self._areas_changed = served != self.partition.served
+        self._left_s, self._left_readings = 0.0, -1
         self._ticks = 0
         self._rejected_told = 0
         self._last_letter: DeadLetter | None = None
@@ -186,7 +180,7 @@ class Collector:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Collect until `stop`; then commit, acknowledge, ship for a moment, and close. Raises `CannotStart`."""
-        options = ConnectOptions(
+        self._options = options = ConnectOptions(
             self.settings.client_id,
             clean_session=False,
             # Any smaller limit would give anybody a message that ends the connection, is redelivered, and so on.
@@ -256,9 +250,41 @@ class Collector:
             connection.pause_reading()  # the answer to a SUBSCRIBE would not be read either, so do not ask yet
             self._reading.clear()
             await self._reading.wait()
-        await connection.subscribe(self._filters)
+        await self._take_over()
+        await connection.subscribe(self.partition.filters)
+        if self.partition.leaving:
+            await connection.unsubscribe(self.partition.leaving_filters)
+            self._left_s, self._left_readings = self._loop.time(), -1
         self.broker_reason = None
         self._owe_everybody()
+
+    async def _take_over(self) -> None:
+        """Begin areas that are new to this collector where the last one's watermarks end. Raises `MQTTError`."""
+        partition = self.partition
+        if not partition.arriving:
+            return
+        found = await read_watermarks(self.settings.broker, self._options, partition.arriving)
+        refused = sum(self.ingest.take_over(site, watermark) for site, watermark in found.items())
+        areas = sorted(partition.arriving)
+        self._log.info("areas were taken over", areas=areas, sites=len(found), devices_over_the_limit=refused)
+        partition.arriving = frozenset()
+        self._areas_changed = True
+
+    def _hand_over(self, now_s: float) -> None:
+        """Leave areas once nothing of them comes any more and all that came is durable and told."""
+        partition, connection = self.partition, self.connection
+        if not partition.leaving or connection is None or self.broker_reason is not None or self._paused:
+            return
+        sites = [site for site in self.accounting.sites.values() if partition.leaves(site.area)]
+        readings = sum(device.received + device.duplicates for site in sites for device in site.devices)
+        is_told = not (self._outbox or self._ready or any(site.owed for site in sites))
+        if readings != self._left_readings or not is_told or connection.room < connection.options.max_in_flight:
+            self._left_s, self._left_readings = now_s, readings
+        elif now_s - self._left_s >= HANDED_OVER_S:
+            areas = sorted(partition.leaving)
+            self._log.info("areas are handed over; another collector may take them", areas=areas)
+            partition.leaving = frozenset()
+            self._areas_changed = True
 
     def connected(self, session_present: bool) -> None:
         """The broker accepted (`haina.mqtt.Receiver`)."""
@@ -329,6 +355,9 @@ class Collector:
             if shipper.dead_letters:
                 transaction.dead_letters += shipper.dead_letters
                 shipper.dead_letters = []
+        if self._areas_changed:
+            self._areas_changed = False
+            transaction.areas = self.partition.served
         self._last_take_s = now_s = self._loop.time()
         number = transaction.counters["journaled"]
         if at_end or self._snapshot_due(number, now_s):
@@ -363,6 +392,8 @@ class Collector:
     def _side_work_due(self) -> bool:
         """Whether a commit is worth its fsync although nothing has arrived."""
         now_s = self._loop.time()
+        if self._areas_changed:
+            return True
         if now_s - self._last_take_s < SETTLE_S:
             return False
         if any(self._settled.get(shipper.key) != shipper.settled for shipper in self.shippers):
@@ -434,7 +465,7 @@ class Collector:
         self._outbox.clear()
         self._ready.clear()
         self.accounting.settle_touched()
-        self._owed = list(self.accounting.sites.values())
+        self._owed = [site for site in self.accounting.sites.values() if self.partition.speaks_for(site.area)]
         for site in self._owed:
             site.owed = True
             site.due_s = 0.0
@@ -457,7 +488,8 @@ class Collector:
                 continue
             site.owed = False
             site.due_s = now_s + WATERMARK_S
-            due += (((site.topic, boot), payload) for boot, payload in site.watermarks())
+            if self.partition.speaks_for(site.area):
+                due += (((site.topic, boot), payload) for boot, payload in site.watermarks())
         self._owed = waiting
         if due:
             self._outbox.append((self.ingest.open_transaction, due))
@@ -500,6 +532,7 @@ class Collector:
                 self._log.info("the broker does not hold back any more")
             self._sample(now_s)
             self._recent.forget_through(self._everywhere())
+            self._hand_over(now_s)
             if now_s >= sweep_s:
                 sweep_s = now_s + GAP_SWEEP_S
                 self._sweep(now_s)

@@ -20,6 +20,9 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
     line.add_row("broker", f"{broker['url']} {'connected' if broker['connected'] else 'down'}")
     if broker["paused_for"]:
         line.add_row("reading stopped for", ", ".join(broker["paused_for"]))
+    for name, areas in status["areas"].items():
+        if areas and areas != ["+"]:
+            line.add_row(f"areas {name.replace('_', ' ')}", ", ".join(areas))
     clock = status["clock"]
     if clock is None:
         line.add_row("clock", "unknown")

@@ -1,0 +1,129 @@
+"""Which areas a collector serves, and how an area moves to another collector with nothing lost and nothing doubled.
+
+*Handing over.* A collector that is started again without an area it had served unsubscribes from it, takes what its
+session still brings, and goes on telling the area's watermarks until all of that is durable. Then it says that the area
+is handed over, and never speaks for it again. Its journal still ships what it has.
+
+*Taking over.* A collector that is new to an area first reads the watermarks that the broker retains and begins every
+device there: what they cover is the last collector's, what comes after is new. Readings that were said while nobody
+listened are covered by no watermark, so their gateways say them again.
+
+Which areas are served is part of the journal. So a kill -9 anywhere in between only means that the step is done again,
+and a restart without a change does none of this. If the two overlap after all, both have some readings, which the same
+store holds once, by their keys; the counters of the two then add up to more.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+import structlog
+
+from haina.contract import CLOCK_TOPIC, Topic, TopicClass, Watermark, decode
+from haina.contract.topic import GATEWAY, PREFIX, BadTopic, check_level
+from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
+
+ALL: Final = "+"
+"""Every area: what a collector serves when it is told none."""
+
+QUIET_S: Final = 0.5
+"""Retained messages have all come when none came for so long. Mosquitto sends them before it answers the next
+SUBSCRIBE, which is waited for as well; the embedded broker promises nothing."""
+
+HANDED_OVER_S: Final = 2.0
+"""For so long nothing of an area may have come before it is handed over."""
+
+SiteKey = tuple[str, str]
+
+
+class Partition:
+    """The areas a collector serves from now on, those it is new to, and those it is about to leave."""
+
+    def __init__(self, wanted: Collection[str], served: Collection[str] | None, *, is_new: bool) -> None:
+        """`served` is what the journal says was served before. Raises `haina.contract.BadTopic`.
+
+        No area wanted means all. A new collector for all of them takes nothing over: it is the first. A journal that
+        says nothing and is not new is older than this module.
+        """
+        self.wanted: Final = frozenset(check_level(area) for area in wanted) or frozenset({ALL})
+        if served is None:
+            served = () if is_new and wanted else self.wanted
+        before = frozenset(served)
+        self.arriving = frozenset() if ALL in before else self.wanted - before
+        self.leaving = frozenset() if ALL in self.wanted else before - self.wanted
+
+    @property
+    def served(self) -> list[str]:
+        """The areas that have been taken over and not handed over, for the journal."""
+        return sorted((self.wanted - self.arriving) | self.leaving)
+
+    def speaks_for(self, area: str) -> bool:
+        """Whether this collector tells the watermarks of that area."""
+        return any(name in areas for areas in (self.wanted, self.leaving) for name in (area, ALL))
+
+    def leaves(self, area: str) -> bool:
+        """Whether the area is about to be handed over."""
+        return area not in self.wanted and (area in self.leaving or ALL in self.leaving)
+
+    @property
+    def filters(self) -> list[str]:
+        """What to subscribe to."""
+        return [*_filters(self.wanted), CLOCK_TOPIC]
+
+    @property
+    def leaving_filters(self) -> list[str]:
+        """What to unsubscribe from."""
+        return _filters(self.leaving)
+
+
+def _filters(areas: Iterable[str]) -> list[str]:
+    kinds = (TopicClass.TELEMETRY, TopicClass.STATUS)
+    return [f"{PREFIX}/{kind}/{area}/+/+/+" for kind in kinds for area in sorted(areas)]
+
+
+class _Ear:
+    """Hears retained watermarks. A `Receiver` of the wire."""
+
+    def __init__(self) -> None:
+        self.watermarks: dict[SiteKey, Watermark] = {}
+        self.heard = 0
+
+    def connected(self, session_present: bool) -> None: ...
+
+    def received(self, batch: list[Publish]) -> None:
+        for message in batch:
+            self.heard += 1
+            try:
+                topic = Topic.parse(message.topic.decode())
+                if topic.topic_class is TopicClass.WATERMARK and message.payload:
+                    self.watermarks[topic.area, topic.site] = decode(Watermark, message.payload)
+            except (BadTopic, UnicodeDecodeError, msgspec.DecodeError) as wrong:
+                structlog.get_logger().warning("a watermark cannot be read", reason=str(wrong))
+
+    def acknowledged(self, packet_ids: list[int]) -> None: ...
+
+    def disconnected(self, reason: str) -> None: ...
+
+
+async def read_watermarks(
+    address: BrokerAddress, options: ConnectOptions, areas: Collection[str]
+) -> dict[SiteKey, Watermark]:
+    """What the broker retains of these areas' watermarks, by a short session of its own. Raises `MQTTError`."""
+    ear = _Ear()
+    own = replace(options, client_id=f"{options.client_id}-takes-over", clean_session=True)
+    connection = await Connection.open(address, own, ear)
+    try:
+        # At QoS 0: the embedded broker brings no more than a hundred retained messages at QoS 1.
+        await connection.subscribe(
+            [f"{PREFIX}/{TopicClass.WATERMARK}/{area}/+/{GATEWAY}/durable" for area in sorted(areas)], qos=0
+        )
+        await connection.subscribe([CLOCK_TOPIC], qos=0)
+        heard = -1
+        while heard != ear.heard:
+            heard = ear.heard
+            await asyncio.sleep(QUIET_S)
+    finally:
+        await connection.close()
+    return ear.watermarks

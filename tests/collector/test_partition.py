@@ -1,0 +1,197 @@
+"""An area moves from one collector to another while its town goes on, and nothing is lost or doubled."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.accounting import Accounting, Notes
+from collector.partition import ALL, Partition
+from collector.report import Choice
+from haina.contract import BadTopic, Command, encode
+from tests.brokers import ROOT, RunningBroker, mosquitto_broker
+from tests.collector.running import TIMEOUT_S, RunningCollector, assert_accounts_close, haina_collect, send
+from tests.haina_store import haina_store, run_store_command
+
+KEY = ("a02", "home-1", "band")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "served", "arriving", "leaving"),
+    [
+        ([], None, [], []),
+        (["a01"], None, ["a01"], []),
+        (["a01"], ["a01"], [], []),
+        (["a01"], ["a01", "a02"], [], ["a02"]),
+        (["a01", "a02"], ["a01"], ["a02"], []),
+        (["a02"], ["a01"], ["a02"], ["a01"]),
+        ([], ["a01"], [ALL], []),
+        (["a01"], [ALL], [], [ALL]),
+    ],
+)
+def test_what_changed_since_the_last_time_is_taken_over_or_handed_over(
+    wanted: list[str], served: list[str] | None, arriving: list[str], leaving: list[str]
+) -> None:
+    partition = Partition(wanted, served, is_new=served is None)
+    assert (sorted(partition.arriving), sorted(partition.leaving)) == (arriving, leaving)
+    for area in wanted:
+        assert partition.speaks_for(area)
+        assert not partition.leaves(area)
+    assert partition.speaks_for("a09") == (not wanted or leaving == [ALL])
+    if not leaving:
+        assert not partition.leaves("a09")
+    assert Partition(wanted, None, is_new=False).served == (wanted or [ALL]), "an older journal served what it does now"
+
+
+def test_an_area_must_be_one() -> None:
+    with pytest.raises(BadTopic, match="must be lower-case"):
+        Partition(["a01", ""], None, is_new=True)
+
+
+def test_what_another_collector_has_is_a_duplicate_and_neither_received_nor_missing() -> None:
+    accounting, notes = Accounting(), Notes()
+    device = accounting.device(KEY)
+    assert device.take(7, 1, 1_000)
+    assert device.take(7, 90, 90_000), "what the session had kept may come before the watermark is read"
+    assert device.take(7, 101, 101_000)
+    accounting.take_over(KEY, 7, 100, notes)
+    assert not device.take(7, 50, 50_000)
+    assert not device.take(7, 90, 90_000)
+    assert device.take(7, 102, 102_000)
+    assert (device.received, device.missing, device.waited_for, device.elsewhere) == (4, 0, 0, 98)
+    assert device.current.contiguous == 102
+    accounting.take_over(KEY, 7, 80, notes)
+    assert device.current.contiguous == 102, "an old watermark takes nothing back"
+
+
+def test_the_first_reading_said_again_after_a_hand_over_is_no_device_that_begins_anew() -> None:
+    device = Accounting().device(KEY)
+    device.take_over(7, 100)
+    assert not device.take(7, 100, 100_000)
+    assert device.take(7, 101, 101_000)
+    assert (device.received, device.elsewhere, device.first_ms, device.habit_ms) == (1, 100, 101_000, 0)
+
+
+def test_what_was_taken_over_is_known_after_a_crash_before_any_snapshot() -> None:
+    before, after, notes = Accounting(), Accounting(), Notes()
+    before.take_over(KEY, 7, 100, notes)
+    after.replay_notes(notes.state())
+    assert after.devices[KEY].state() == before.devices[KEY].state()
+    restored = Accounting()
+    restored.restore(KEY, before.devices[KEY].state())
+    assert not restored.devices[KEY].take(7, 100, 1)
+
+
+def test_devices_can_be_chosen_by_state_area_and_site() -> None:
+    device = Accounting().device(KEY)
+    chosen = [Choice(), Choice("silent"), Choice(area="a02", site="home-1"), Choice(area="a01"), Choice("online")]
+    assert [choice.takes(device, "silent") for choice in chosen] == [True, True, True, False, False]  # type: ignore[arg-type]
+
+
+class Town:
+    """A running `haina simulate`, of two areas, that lives an hour each second."""
+
+    def __init__(self, broker: RunningBroker, folder: Path) -> None:
+        folder.mkdir()
+        scenario = folder / "town.yaml"
+        scenario.write_text("title: Two areas\nareas:\n  a01: {centres: 1, homes: 6}\n  a02: {centres: 1, homes: 6}\n")
+        start = datetime.fromtimestamp(int(time.time()) - 20 * 86_400, UTC).isoformat()
+        self.sent = folder / "run" / "run.sent"
+        self._broker = broker
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "haina", "simulate", "--scenario", str(scenario), "--json", "--broker", broker.url,
+             "--start", start, "--live-from", start, "--speed", "3600", "--data", str(folder / "run")],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def pause(self) -> None:
+        wish = Command(id=uuid.uuid4().hex, expires=9_000_000_000_000, args={"paused": True})
+        send(self._broker, [(b"haina/v1/command/town/simulator/clock/set", encode(wish))], "pauses")
+
+    def stop(self) -> dict[str, Any]:
+        self._process.send_signal(signal.SIGINT)
+        printed, logged = self._process.communicate(timeout=TIMEOUT_S)
+        assert self._process.returncode == 0, logged
+        found: dict[str, Any] = json.loads(printed)
+        return found
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def running_town(broker: RunningBroker, folder: Path) -> Iterator[Town]:
+    town = Town(broker, folder)
+    try:
+        yield town
+    finally:
+        town.kill()
+
+
+def until_at_rest(town: Town, *collectors: RunningCollector) -> list[dict[str, Any]]:
+    """Pause the town, and wait until nothing more comes and everything is stored."""
+    town.pause()
+    before, since_s, deadline_s = None, 0.0, time.monotonic() + TIMEOUT_S
+    while True:
+        found = [collector.status() for collector in collectors]
+        now = [(each["counters"], each["stores"][0]["pending"]) for each in found]
+        if now != before or any(pending for _, pending in now):
+            before, since_s = now, time.monotonic()
+        elif time.monotonic() - since_s > 5.0:  # longer than a gateway waits before it says something again
+            return found
+        assert time.monotonic() < deadline_s, f"still not at rest: {now}"
+        time.sleep(0.1)
+
+
+def test_moving_an_area_while_the_town_lives_and_collectors_are_killed_loses_and_doubles_nothing(
+    tmp_path: Path,
+) -> None:
+    with mosquitto_broker() as broker, haina_store(tmp_path / "store") as store:
+        first, second = tmp_path / "first", tmp_path / "second"
+        options = ("--store", store.url, "--client-id")
+        with haina_collect(broker, first, *options, "first", "--areas", "a01,a02,town") as collector:
+            collector.until_connected()
+            with running_town(broker, tmp_path / "town") as town:
+                collector.until(lambda found: found["counters"]["journaled"] > 4_000)
+                collector.kill()
+                with haina_collect(broker, first, *options, "first", "--areas", "a01,town") as keeps:
+                    keeps.until(
+                        lambda found: found["broker"]["connected"] and found["areas"]["handing_over"] == ["a02"]
+                    )
+                    keeps.kill()
+                    keeps.start()
+                    keeps.until(lambda found: not found["areas"]["handing_over"])
+                    with haina_collect(broker, second, *options, "second", "--areas", "a02") as takes:
+                        takes.until(lambda found: found["areas"]["taking_over"] == [])
+                        takes.kill()
+                        takes.start()
+                        takes.until(lambda found: found["counters"]["journaled"] > 1_000)
+                        found = until_at_rest(town, keeps, takes)
+                        summary = town.stop()
+                        assert summary["outstanding"] == 0
+                        for each in found:
+                            assert_accounts_close(each)
+                            assert each["counters"]["missing"] == each["counters"]["rejected"] == 0
+                        assert sum(each["counters"]["journaled"] for each in found) == summary["published"]
+                        assert found[1]["counters"]["elsewhere"] > 0
+                        areas = [
+                            {row["area"] for row in each.status("/status?devices=1")["device_table"]}
+                            for each in (keeps, takes)
+                        ]
+                        assert areas[1] == {"a02"}
+                        assert "a02" not in areas[0], "what was handed over is not told any more"
+            audit = run_store_command("audit", "--sent", str(town.sent), "--store", store.url, "--json")
+            printed, complained = audit.communicate(timeout=TIMEOUT_S)
+            report = json.loads(printed)
+            assert report["clean"], (report, complained)
+            assert report["sent"] == summary["published"]
