@@ -26,6 +26,9 @@ class RoomParameters(Parameters):
 
     height_m: float = parameter(2.8, "m", ASSUMED, "Height of the room.", gt=0, le=20)
     air_changes_per_h: float = parameter(1.2, "1/h", ASSUMED, "Outdoor air by ventilation and leaks.", gt=0, le=50)
+    leaks_per_h: float = parameter(
+        0.2, "1/h", ASSUMED, "Outdoor air while a room is shut and nothing ventilates or conditions it.", gt=0, le=50
+    )
     co2_outdoor_ppm: float = parameter(
         425.0, "ppm", "global mean 2024, NOAA", "Carbon dioxide outdoors.", ge=300, le=1_000
     )
@@ -47,6 +50,10 @@ class RoomParameters(Parameters):
     hvac_w_per_m2: float = parameter(120.0, "W/m²", ASSUMED, "Heat the air conditioner can move.", gt=0, le=1_000)
     hvac_cop: float = parameter(3.2, "1", ASSUMED, "Heat moved for each unit of electricity.", gt=0, le=10)
 
+    def air_per_h(self, is_open: bool) -> float:
+        """Outdoor air, room volumes an hour."""
+        return self.air_changes_per_h if is_open else self.leaks_per_h
+
 
 class Room:
     """A room: air, heat and meter. `meter_kwh` is what its meter shows at first."""
@@ -65,17 +72,19 @@ class Room:
         self._power_w = 0.0
         self.energy_kwh = meter_kwh
 
-    def pass_time(self, length_s: float, persons: float, machines_w: float, heat_w: float) -> None:
+    def pass_time(
+        self, length_s: float, persons: float, machines_w: float, heat_w: float, *, is_open: bool = True
+    ) -> None:
         """Let `length_s` seconds pass with so many people inside on average, and machines that draw and heat so."""
         p, hours = self._p, length_s / HOUR_S
-        kept = math.exp(-p.air_changes_per_h * hours)
-        outdoor_m3_per_h = p.air_changes_per_h * self._volume_m3
+        kept = math.exp(-p.air_per_h(is_open) * hours)
+        outdoor_m3_per_h = p.air_per_h(is_open) * self._volume_m3
         co2_settles = p.co2_outdoor_ppm + 1e6 * persons * p.co2_l_per_h_person / 1000 / outdoor_m3_per_h
         self._co2_ppm = co2_settles + (self._co2_ppm - co2_settles) * kept
         outside_g_m3 = saturation_g_m3(self._weather.temperature_c) * self._weather.humidity_pct / 100
         vapour_settles = outside_g_m3 + persons * p.moisture_g_per_h_person / outdoor_m3_per_h
         self._vapour_g_m3 = vapour_settles + (self._vapour_g_m3 - vapour_settles) * kept
-        self._pass_heat(length_s, persons * p.heat_w_person + heat_w)
+        self._pass_heat(length_s, persons * p.heat_w_person + heat_w, is_open)
         saturation = saturation_g_m3(self._temperature_c)
         if self._hvac_w < 0:
             self._vapour_g_m3 = min(self._vapour_g_m3, saturation * _DRYING_ABOVE_PCT / 100)
@@ -83,7 +92,7 @@ class Room:
         self._power_w = machines_w + abs(self._hvac_w) / p.hvac_cop
         self.energy_kwh += self._power_w * hours / 1000
 
-    def _pass_heat(self, length_s: float, gains_w: float) -> None:
+    def _pass_heat(self, length_s: float, gains_w: float, is_open: bool) -> None:
         """The air conditioner moves the heat that would carry the room past a set point, as far as it can."""
         p = self._p
         loss_w_per_k = p.loss_w_per_k_m2 * self._floor_m2
@@ -94,7 +103,7 @@ class Room:
             settles = self._weather.temperature_c + (gains_w + hvac_w) / loss_w_per_k
             return settles + (self._temperature_c - settles) * kept
 
-        free_c, strongest_w = after(0.0), p.hvac_w_per_m2 * self._floor_m2
+        free_c, strongest_w = after(0.0), p.hvac_w_per_m2 * self._floor_m2 if is_open else 0.0
         wanted_c = min(max(free_c, p.heating_set_point_c), max(p.set_point_c, p.heating_set_point_c))
         needed_w = (wanted_c - free_c) * loss_w_per_k / (1 - kept)
         self._hvac_w = min(max(needed_w, -strongest_w), strongest_w)
@@ -110,9 +119,9 @@ class Room:
             "humidity_pct": round(min(max(humidity + draws.normal(0, _HUMIDITY_ERROR_PCT), 0), 100), 1),
         }
 
-    def meter(self) -> dict[str, Value]:
-        """What the power meter says."""
-        return {"power_w": float(round(min(self._power_w, 200_000))), "energy_kwh": round(self.energy_kwh, 3)}
+    def meter(self, most_w: float = 200_000) -> dict[str, Value]:
+        """What the power meter says, which shows no more than `most_w`."""
+        return {"power_w": float(round(min(self._power_w, most_w))), "energy_kwh": round(self.energy_kwh, 3)}
 
 
 def saturation_g_m3(temperature_c: float) -> float:

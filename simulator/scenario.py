@@ -324,7 +324,7 @@ def _sentence(error: Any) -> str:
         case "union_tag_invalid":
             return f"kind must be one of {context['expected_tags']} (got {context['tag']!r})"
         case "union_tag_not_found":
-            return f"kind is missing; it is {' or '.join(map(repr, _DESCRIBED))}"
+            return f"kind is missing; it is one of {', '.join(map(repr, sorted(_DESCRIBED)))}"
         case "string_pattern_mismatch":
             return f"must be lower-case letters, digits, '_', '.' and '-' {got}"
         case "model_type" | "dict_type":

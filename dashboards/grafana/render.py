@@ -184,13 +184,23 @@ def _target(panel: Panel, line: Line, number: int, language: Language) -> Json:
     names = " ".join(f"$tag_{tag}" for tag in line.query.group)
     alias = " · ".join(part for part in (text(language, f"line.{line.name}") if line.name else "", names) if part)
     return {
-        "refId": chr(ord("A") + number),
+        "refId": _ref_id(number),
         "datasource": DATA_SOURCE,
         "rawQuery": True,
         "query": statement(panel, line),
         "resultFormat": "table" if panel.kind is Kind.TABLE else "time_series",
         "alias": alias or text(language, f"panel.{panel.id}"),
     }
+
+
+def _ref_id(number: int) -> str:
+    """A … Z, then AA … AZ, BA … and so on, as Grafana names queries."""
+    name = ""
+    while number >= 0:
+        number, letter = divmod(number, 26)
+        name = chr(ord("A") + letter) + name
+        number -= 1
+    return name
 
 
 def statement(panel: Panel, line: Line) -> str:

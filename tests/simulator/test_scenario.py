@@ -6,8 +6,10 @@ import jsonschema
 import pytest
 import yaml
 
+from simulator.application import applications, place_kinds
 from simulator.scenario import BadScenario, json_schema, load, parse, shipped
 
+KINDS = sorted(kind.kind for kind in place_kinds())
 GOOD = "title: t\nareas:\n  a01: {centres: 1, homes: 2}\n"
 
 
@@ -52,7 +54,10 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file() -> None:
             "town.yaml:6: parameters.centre.patience_s: unknown key; did you mean 'patience_mean_s'?",
         ),
         ("areas: {a02: {}}\n", "town.yaml:4: areas: stands here twice; it was given in line 2 already"),
-        ("sites: [{id: q, area: a01}]\n", "town.yaml:4: sites[0]: kind is missing; it is 'centre' or 'home'"),
+        (
+            "sites: [{id: q, area: a01}]\n",
+            f"town.yaml:4: sites[0]: kind is missing; it is one of {', '.join(map(repr, KINDS))}",
+        ),
         (
             "sites: [{kind: home, id: h0001, area: a01}]\n",
             "town.yaml:4: sites[0].id: 'h0001' looks like a numbered site; choose a word, such as town-hall",
@@ -97,7 +102,8 @@ def test_the_schema_accepts_the_shipped_files_and_tells_unit_and_source_of_every
     for name in shipped():
         text = (Path(__file__).parents[2] / "simulator" / "scenarios" / f"{name}.yaml").read_text(encoding="utf-8")
         jsonschema.validate(yaml.safe_load(text), schema)
-    for model in ("CentreParameters", "CareParameters", "WeatherParameters"):
+    for application in applications():
+        model = application.parameters.__name__
         for parameter in schema["$defs"][model]["properties"].values():
             assert parameter["unit"]
             assert parameter["source"]
