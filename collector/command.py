@@ -73,8 +73,8 @@ def collect(
         int, typer.Option(min=1, help="Readings kept on disk for stores that are behind, in MiB; then reading stops.")
     ] = 2_048,
     max_devices: Annotated[int, typer.Option(min=1, help="More devices than this are rejected.")] = 200_000,
-    future: Annotated[str, typer.Option(help="How far past the run's clock and now a reading may be.")] = "1h",
-    past: Annotated[str, typer.Option(help="How long before the run's clock and now a reading may be.")] = "400d",
+    future: Annotated[str, typer.Option(help="How far past the run's clock, at its pace, a reading may be.")] = "1h",
+    past: Annotated[str, typer.Option(help="How long before the run's clock a reading may be.")] = "400d",
     give_up: Annotated[str, typer.Option(help="How long to wait for a reading that is missing.")] = "30s",
 ) -> None:
     """Collect readings: validate, journal, acknowledge, and ship to a store. Loses nothing it acknowledged.

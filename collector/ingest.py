@@ -24,6 +24,7 @@ from haina.contract import (
     BadTopic,
     Clock,
     Measurement,
+    Phase,
     Point,
     Status,
     Topic,
@@ -117,10 +118,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Which event times are believed, around the run's clock and the wall's.
+    """Which event times are believed, by the run's clock: `past_s` before it, `future_s` of the run's pace after it.
 
-    A run that races through history is ahead of its last clock message, and a retained clock may be an old run's;
-    so a reading is too far in the future only when it is past both clocks, and too old only when it is before both.
+    The clock's time is what is durable; the town is ahead of it, by as much as there is to say again after an outage.
+    So the future begins where the town has come to (`Clock.reached`), or in history where that ends, and an hour is one
+    on the wall: at 60× the town may live 60 in it. Only without a run it is the machine's clock that counts.
     """
 
     future_s: float = 3_600
@@ -311,10 +313,14 @@ class Ingest:
         self._heard += 1
 
     def _set_times(self) -> None:
-        now_ms = int(self._wall_s() * 1000)
-        clock_ms = now_ms if self.clock is None else self.clock.time
-        self._latest_ms = max(now_ms, clock_ms) + int(self._limits.future_s * 1000)
-        self._earliest_ms = min(now_ms, clock_ms) - int(self._limits.past_s * 1000)
+        clock, pace = self.clock, 1.0
+        time_ms = reached_ms = int(self._wall_s() * 1000)
+        if clock is not None:
+            pace = max(pace, clock.speed, clock.achieved)
+            ahead_ms = (clock.live_from or reached_ms) if clock.phase is Phase.HISTORY else 0
+            time_ms, reached_ms = clock.time, max(clock.time, clock.reached or 0, ahead_ms)
+        self._latest_ms = reached_ms + int(self._limits.future_s * 1000 * pace)
+        self._earliest_ms = time_ms - int(self._limits.past_s * 1000)
 
     def tick(self) -> None:
         """Let the wall clock move on; to be called about every second."""

@@ -135,6 +135,10 @@ class Gateway:
 
     # What the run asks of it
 
+    async def introduced(self) -> None:
+        """Wait until it may speak."""
+        await self._introduced.wait()
+
     def say(self, emission: Emission, slice_: Slice) -> None:
         """Take a reading into custody; `pump` sends it."""
         device = emission.device

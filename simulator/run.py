@@ -372,10 +372,14 @@ class LiveRun:
                 await self._window.settled()
 
     async def _connect(self, address: BrokerAddress) -> None:
-        """Keep every gateway's session, the clock's first."""
+        """Keep every gateway's session. The clock comes first: readings are judged by the time it tells."""
         async with asyncio.TaskGroup() as sessions:
-            for gateway in sorted(self._gateways.values(), key=lambda gateway: gateway is not self._desk):
-                sessions.create_task(gateway.stay(self._entry(gateway, address), speaks=gateway is self._desk))
+            sessions.create_task(self._desk.stay(self._entry(self._desk, address), speaks=True))
+            await self._desk.introduced()
+            self._tell_clock(force=True)
+            for gateway in self._gateways.values():
+                if gateway is not self._desk:
+                    sessions.create_task(gateway.stay(self._entry(gateway, address), speaks=False))
 
     def _entry(self, gateway: Gateway, address: BrokerAddress) -> BrokerAddress:
         """The broker as this gateway enters it."""
@@ -424,6 +428,7 @@ class LiveRun:
             start=self._clock.start_ms,
             live_from=self._clock.live_from_ms,
             offline=self._durable_offline,
+            reached=self._clock.now_ms,
         )
         now_s = time.monotonic()
         if force or self._clock_changed(message) or now_s - self._told_s > CLOCK_HEARTBEAT_S:

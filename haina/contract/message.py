@@ -81,6 +81,7 @@ class Clock(msgspec.Struct, omit_defaults=True):
     paused: bool = False
     start: TIME_MS | None = None
     live_from: TIME_MS | None = None  # where history ends
+    reached: TIME_MS | None = None  # how far the town has lived, durable or not; may be some seconds old
     offline: tuple[str, ...] = ()  # ids of sites
 
 

@@ -39,7 +39,7 @@ from haina.mqtt import BrokerAddress, Connection, ConnectOptions, MQTTError
 from haina.query.reader import open_reader
 from simulator.run import LATE_READING_MS
 from tests.brokers import free_port
-from tests.chaos.hostile import HOSTILE_KINDS, Hostile
+from tests.chaos.hostile import HOSTILE_KINDS, LIVE_AGO_S, Hostile
 from tests.chaos.network import NETWORK_MODES, STORE_MODES, Network, Proxy, StoreFront
 from tests.chaos.parts import Part, die_with_parent, embedded_broker, haina, mosquitto, until
 
@@ -253,7 +253,7 @@ class _Line:
         folder = self._verdict.folder
         scenario = folder / "town.yaml"
         scenario.write_text(SCENARIO)
-        live_s = int(time.time()) - 86_400 * 10
+        live_s = int(time.time()) - LIVE_AGO_S
         start_s = live_s - self._plan.history_h * 3_600
         return Part(
             "simulator",

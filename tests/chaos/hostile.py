@@ -16,6 +16,8 @@ from haina.mqtt.codec import MAX_PACKET_BYTES
 
 HOSTILE_KINDS: Final = ("garbage", "strangers", "echo")
 STRANGE_BOOT: Final = 999  # of no run, so that no ledger misses its readings
+LIVE_AGO_S: Final = 86_400 * 10
+"""How long before the machine's time the town's live time begins, so that what is said of then is believed."""
 ECHOED: Final = 900  # fewer than wait behind a hole before a collector gives it up
 
 Message = tuple[bytes, bytes]
@@ -74,7 +76,7 @@ def oversize(dice: random.Random) -> list[Message]:
 
 def strangers(dice: random.Random, devices: int) -> list[Message]:
     """Good readings of thousands of devices nobody knows, more of them on one site than a site may have."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = time.time_ns() // 1_000_000 - LIVE_AGO_S * 1_000
     crowd = f"crowd-{dice.randrange(10**6)}"
     messages = []
     for number in range(devices):

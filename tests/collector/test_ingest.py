@@ -2,17 +2,19 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.accounting import Accounting
 from collector.ingest import DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, Ingest, TimeLimits, Transaction
 from haina.contract import Clock, Measurement, Phase, Status, catalogue, encode
 from haina.contract.measurement import Field
 from haina.contract.message import MAX_PAYLOAD_BYTES
 from haina.mqtt import Publish
-from tests.collector.readings import NOW_MS, build_ingest, message, payload, publish, topic
+from tests.collector.readings import NOW_MS, NOW_S, build_ingest, message, payload, publish, topic
 
 DAY_MS = 86_400_000
 DEEP = 100_000
@@ -126,7 +128,8 @@ def test_a_reading_becomes_a_point_with_its_values_in_declared_order() -> None:
     assert group.first == 1
     assert (point.measurement, point.area, point.site, point.device) == ("wearable", "caoyang", "home-1", "wearable-1")
     assert (point.boot, point.seq) == (1, 1)
-    assert point.values == (True, 1, 80.5, 71.0, None)
+    assert point.values[:4] == (True, 1, 80.5, 71.0)
+    assert set(point.values[4:]) == {None}
 
 
 def test_a_reading_without_any_value_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,20 +175,67 @@ def test_packets_of_a_connection_that_is_gone_are_not_acknowledged_on_the_next()
     assert transaction.counters["journaled"] == 2, "what was received is kept all the same"
 
 
-def build_clock(time_ms: int) -> Publish:
-    return message(b"haina/v1/clock", encode(Clock("run", time_ms, 1.0, Phase.HISTORY)))
+def build_clock(time_ms: int, phase: Phase = Phase.LIVE, speed: float = 1.0, **also: Any) -> Publish:
+    return message(b"haina/v1/clock", encode(Clock("run", time_ms, speed, phase, **also)))
 
 
-def test_the_clock_of_a_run_widens_what_times_are_believed_and_never_narrows_it_below_the_wall_clock() -> None:
+def believed(ingest: Ingest, *times_ms: int) -> list[str]:
+    """What becomes of readings of these event times."""
+    found = []
+    for number, time_ms in enumerate(times_ms):
+        ingest.receive([publish(1, f"device-{ingest.epoch}-{number}-{time_ms}", time_ms=time_ms)])
+        transaction = ingest.take()
+        found.append(transaction.dead_letters[0].reason.rpartition(" ")[2] if transaction.dead_letters else "taken")
+    return found
+
+
+LONG_AGO_MS = NOW_MS - 900 * DAY_MS
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("clock", "latest_ms"),
+    [
+        (build_clock(LONG_AGO_MS), LONG_AGO_MS + HOUR_MS),
+        (build_clock(NOW_MS + 900 * DAY_MS), NOW_MS + 900 * DAY_MS + HOUR_MS),
+        (build_clock(LONG_AGO_MS, speed=60.0), LONG_AGO_MS + 60 * HOUR_MS),
+        (build_clock(LONG_AGO_MS, reached=LONG_AGO_MS + DAY_MS), LONG_AGO_MS + DAY_MS + HOUR_MS),
+        (build_clock(LONG_AGO_MS, Phase.HISTORY, live_from=LONG_AGO_MS + DAY_MS), LONG_AGO_MS + DAY_MS + HOUR_MS),
+        (build_clock(LONG_AGO_MS, Phase.HISTORY), NOW_MS + HOUR_MS),
+    ],
+    ids=["a simulated past", "a simulated future", "faster", "ahead of what is durable", "in history", "up to now"],
+)
+def test_the_runs_clock_says_what_is_too_old_or_in_the_future_and_not_the_machines(
+    clock: Publish, latest_ms: int
+) -> None:
     ingest = build_ingest()
-    ingest.receive([publish(1, time_ms=NOW_MS + 3_600_001)])
-    ingest.receive([build_clock(NOW_MS + DAY_MS), publish(2, time_ms=NOW_MS + DAY_MS + 3_599_999)])
-    ingest.receive([build_clock(NOW_MS - 900 * DAY_MS), publish(3, time_ms=NOW_MS - 1_200 * DAY_MS), publish(4)])
-    transaction = ingest.take()
-    assert transaction.counters["rejected"] == 1
-    assert transaction.counters["journaled"] == 3
-    assert transaction.counters["received"] == 4, "the clock is no reading"
-    assert len(transaction.packet_ids) == 6, "but it is acknowledged"
+    ingest.receive([clock])
+    assert ingest.take().counters["received"] == 0, "the clock is no reading"
+    assert ingest.clock is not None
+    earliest_ms = ingest.clock.time - 400 * DAY_MS
+    for _ in range(2):
+        assert believed(ingest, earliest_ms - 1, earliest_ms, ingest.clock.time, latest_ms, latest_ms + 1) == [
+            "old",
+            "taken",
+            "taken",
+            "taken",
+            "future",
+        ]
+        ingest = Ingest(ingest.accounting, clock=ingest.clock, wall_s=lambda: NOW_S)  # as after a restart
+
+
+def test_a_clock_that_steps_moves_the_limits_with_it_and_a_machines_that_steps_does_not() -> None:
+    wall_s = [NOW_S]
+    ingest = Ingest(Accounting(), wall_s=lambda: wall_s[0])
+    assert believed(ingest, NOW_MS, LONG_AGO_MS) == ["taken", "old"]
+    ingest.receive([build_clock(LONG_AGO_MS)])
+    assert believed(ingest, NOW_MS, LONG_AGO_MS) == ["future", "taken"]
+    for stepped_s in (NOW_S - 10 * 365 * 86_400, NOW_S + 10 * 365 * 86_400):
+        wall_s[0] = stepped_s
+        ingest.tick()
+        assert believed(ingest, NOW_MS, LONG_AGO_MS + 1) == ["future", "taken"]
+    ingest.receive([build_clock(NOW_MS)])
+    assert believed(ingest, NOW_MS + 1, LONG_AGO_MS + 2) == ["taken", "old"]
 
 
 def test_time_limits_can_be_chosen() -> None:
