@@ -5,7 +5,12 @@ import { measurements, number, span, t } from "/assets/words.js";
 
 const OLD_S = { sos_button: 86_400 * 1.5, wearable_fall: Infinity, kiosk_session: 86_400, home_door: 86_400, home_smoke: 86_400 };
 
-const STATES = ["online", "silent", "offline", "unknown"];
+const STATES = {
+  online: () => t("console.device_online"),
+  silent: () => t("console.device_silent"),
+  offline: () => t("console.device_offline"),
+  unknown: () => t("console.device_unknown"),
+};
 
 export function line(element) {
   const account = h("section", { class: "panel account", "aria-labelledby": "title-account" });
@@ -79,17 +84,25 @@ function drawDevices(told) {
   const counts = h(
     "div",
     { class: "equation" },
-    ...STATES.map((state) => figure(t(`console.device_${state}`), number(devices.states[state]), state === "silent" && devices.states[state] ? "watch" : "")),
+    ...Object.entries(STATES).map(([state, name]) => figure(name(), number(devices.states[state]), state === "silent" && devices.states[state] ? "watch" : "")),
   );
   if (!devices.worst.length) return [counts, h("p", { class: "empty", text: t("console.devices_well") })];
   const now = told.status.clock?.time ?? told.now_ms;
-  const heads = ["device", "device_state", "last_seen", "expected", "received", "missing", "duplicates"];
+  const heads = [
+    t("console.device"),
+    t("console.device_state"),
+    t("console.last_seen"),
+    t("console.expected"),
+    t("console.received"),
+    t("console.missing"),
+    t("console.duplicates"),
+  ];
   const rows = devices.worst.map((device) =>
     h(
       "tr",
       {},
       h("th", { scope: "row", text: `${device.site} / ${device.device}` }),
-      h("td", { class: device.state === "silent" ? "watch" : "", text: t(`console.device_${device.state}`) }),
+      h("td", { class: device.state === "silent" ? "watch" : "", text: STATES[device.state]() }),
       h("td", { text: device.last_seen === null ? "–" : t("console.ago", { span: span(Math.max(0, (now - device.last_seen) / 1000)) }) }),
       h("td", { text: number(device.expected) }),
       h("td", { text: number(device.received) }),
@@ -97,7 +110,7 @@ function drawDevices(told) {
       h("td", { text: number(device.duplicates) }),
     ),
   );
-  const head = h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col", text: t(`console.${name}`) }))));
+  const head = h("thead", {}, h("tr", {}, ...heads.map((words) => h("th", { scope: "col", text: words }))));
   return [counts, h("div", { class: "scroll" }, h("table", {}, head, h("tbody", {}, ...rows)))];
 }
 
