@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import msgspec
 import paho.mqtt.client as paho
@@ -35,12 +35,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from haina.contract import CLOCK_TOPIC, Clock, Phase, decode
+from haina.store_url import collector_entry
 
 NEEDED_DISK_BYTES = 500 * 1024 * 1024  # a day of `laptop` takes about a tenth of it; the rest is for going on
 START_S = 60.0  # the longest a part may take to answer after it was started
 SHIP_S = 30.0  # the longest the account waits for the store to have everything
 LAST_WORDS = 12
 PORTS = {"broker": 1883, "store": 8790, "collector": 8791}
+ANOTHER_BROKERS = {"HAINA_CREDENTIALS", "HAINA_CA_FILE", "HAINA_CERTIFICATE", "HAINA_KEY"}  # ours asks for nothing
 ORDER_OF_STOPPING = (("simulate", 2.5), ("collect", 1.2), ("store", 0.8), ("broker", 0.3))
 """Who is stopped when, and how long each may take, in seconds: in all less than the 5 s that Ctrl-C may take."""
 
@@ -204,6 +206,7 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                env=_environment(),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one prctl call; no threads run yet that could mind
             )
@@ -292,7 +295,7 @@ class Demo:
         audit = subprocess.run(
             [sys.executable, "-m", "haina", "audit", "--sent", str(self.data / "run" / "run.sent"),
              "--store", urls["store"], "--json"],
-            capture_output=True, text=True, check=False,
+            env=_environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         try:
             found = json.loads(audit.stdout)
@@ -320,7 +323,7 @@ class Demo:
 
     @staticmethod
     def _collector_status(url: str) -> dict[str, int]:
-        with urlopen(f"{url}/status", timeout=10) as answer:
+        with urlopen(Request(f"{url}/status", headers=collector_entry()), timeout=10) as answer:
             status = json.load(answer)
         [store], counters = status["stores"], status["counters"]
         return {
@@ -381,6 +384,10 @@ def _is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ANOTHER_BROKERS}
 
 
 def _free_port(preferred: int) -> int:

@@ -143,7 +143,7 @@ def simulate(
         run = LiveRun(town_plan, state, data, clock, accounts=accounts, window=window, progress=progress)
         async with run_until_signalled(run.stop):
             if wait_for:
-                await _wait_for(wait_for, run)
+                await _wait_for(wait_for, run, ca_file)
             return await run.run(address)
 
     try:
@@ -236,11 +236,13 @@ def _simulate_to_file(
     typer.echo(f"{count:,} readings written to {to}", err=True)
 
 
-async def _wait_for(url: str, run: "LiveRun") -> None:
+async def _wait_for(url: str, run: "LiveRun", ca_file: Path | None) -> None:
     """Ask until it answers 200, or until the run is stopped before it began."""
     import httpx
 
-    async with httpx.AsyncClient(timeout=2.0) as client:
+    from haina.tls import client_context
+
+    async with httpx.AsyncClient(timeout=2.0, verify=client_context(ca_file)) as client:
         while not run.stopped:
             try:
                 if (await client.get(url)).status_code == 200:

@@ -1,6 +1,6 @@
 """Points for tests, with sane values."""
 
-from haina.contract import Point
+from haina.contract import Point, measurement
 
 START_MS = 1_790_035_200_000  # 2026-09-22T00:00Z
 
@@ -12,7 +12,8 @@ def build_points(count: int, *, first: int = 1, area: str = "caoyang", devices: 
         device = f"device-{number % devices}"
         moment = START_MS + number // devices * 10_000
         if number % 3:
-            values = (True, number % 7, 88.5, None if number % 2 else 61.0, None)
+            worn = (True, number % 7, 88.5, None if number % 2 else 61.0)
+            values = worn + (None,) * (len(measurement("wearable").fields) - len(worn))
             points.append(Point("wearable", area, "home-1", device, moment, boot, number, values))
         else:
             points.append(
