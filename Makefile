@@ -4,13 +4,14 @@ PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 SEEDS ?= 1-20
 CHAOS ?=
+BENCH ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo env up down test test-deps check format lock render bench chaos screenshots clean
+.PHONY: help install install-dev demo env up down test test-deps check format lock render bench bench-collector chaos screenshots clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 install: .venv/.installed ## Create .venv with the haina command in it, from the hashed lock file
 
@@ -72,6 +73,9 @@ render: install ## Render the Grafana dashboards from the panels
 
 bench: install-dev ## Measure against named peers, in one run
 	$(BIN)/python -m benchmarks
+
+bench-collector: install-dev ## What a reading costs the collector, against its peers (HAINA_BENCH_TELEGRAF, HAINA_BENCH_INFLUXD name binaries)
+	$(BIN)/python -m benchmarks.collector $(BENCH)
 
 chaos: install-dev test-deps ## Break the line at random and judge what is kept: SEEDS=1-20, CHAOS=--full for long outages
 	$(BIN)/python -m tests.chaos --seeds $(SEEDS) $(CHAOS)

@@ -190,7 +190,8 @@ class Ingest:
         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
         pending_bytes = 0
         for topic, payload, _, _, _, _ in messages:
-            pending_bytes += len(payload)
+            size = len(payload)
+            pending_bytes += size
             entry = entries.get(topic)
             try:
                 if entry is None:
@@ -201,7 +202,7 @@ class Ingest:
                 decoder, name, area, site, device_name, device, may_be_empty = entry
                 time_ms, boot, seq, reading = astuple(decoder(payload))
                 values = astuple(reading)
-                if not earliest_ms <= time_ms <= latest_ms or len(payload) > MAX_PAYLOAD_BYTES or may_be_empty:
+                if not earliest_ms <= time_ms <= latest_ms or size > MAX_PAYLOAD_BYTES or may_be_empty:
                     self._check(payload, time_ms, values)
             except Rejected as rejected:
                 self._reject(topic, payload, rejected.kind, str(rejected))

@@ -53,6 +53,11 @@ class RunningStore:
         self._process: subprocess.Popen[str] | None = None
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         return f"duckdb+{self.http_url}"
 

@@ -20,7 +20,7 @@ from haina.contract.message import (
     encode,
     telemetry_payload,
 )
-from haina.contract.point import Point, line_protocol, point_hash, time_ns
+from haina.contract.point import Point, line_protocol, lines, point_hash, time_ns
 from haina.contract.topic import CLOCK_TOPIC, BadTopic, Topic, TopicClass
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "decode",
     "encode",
     "line_protocol",
+    "lines",
     "measurement",
     "point_hash",
     "telemetry_payload",

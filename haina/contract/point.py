@@ -4,6 +4,8 @@ The digits of that time below a millisecond are `seq mod 1,000,000`: two events 
 millisecond never overwrite each other, and writing a point twice changes nothing.
 """
 
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import xxhash
@@ -36,28 +38,41 @@ def time_ns(time_ms: int, seq: int) -> int:
 
 def line_protocol(point: Point) -> str:
     """The point as one line of InfluxDB line protocol with nanosecond time. Booleans become 0 and 1."""
-    name, area, site, device, time_ms, boot, seq, values = point
-    absent = tuple([value is None for value in values])
-    template, texts = _TEMPLATES.get((name, absent)) or _template(name, absent)
-    if True in absent:
-        values = tuple([value for value in values if value is not None])
-    if texts:
-        values = tuple([_escape(value) if isinstance(value, str) else value for value in values])
-    return template % (area, device, site, *values, boot, seq, time_ms * NS_PER_MS + seq % NS_PER_MS)
+    return _line_writer(point[0])(point)
 
 
-_LINE_FORMS: dict[FieldType, str] = {"float": "%r", "int": "%di", "bool": "%di", "str": '"%s"'}
-_TEMPLATES: dict[tuple[str, tuple[bool, ...]], tuple[str, bool]] = {}  # few: a measurement has few optional fields
+def lines(points: Iterable[Point]) -> str:
+    """The points in line protocol, a line each: what InfluxDB takes in one request."""
+    write = _line_writer
+    return "\n".join([write(point[0])(point) for point in points])
 
 
-def _template(name: str, absent: tuple[bool, ...]) -> tuple[str, bool]:
-    """The line's form for a measurement when these fields are absent, and whether any text is in it."""
-    declared = measurement(name)
-    present = [field for field, missing in zip(declared.fields, absent, strict=True) if not missing]
-    fields = ",".join(f"{field.name}={_LINE_FORMS[field.type]}" for field in present)
-    template = f"{name},area=%s,device=%s,site=%s {fields}{',' if fields else ''}boot=%di,seq=%di %d"
-    made = _TEMPLATES[(name, absent)] = (template, any(field.type == "str" for field in present))
-    return made
+_TEXT_FORMS: dict[FieldType, str] = {"float": "{%s!r}", "int": "{%s}i", "bool": "{%s:d}i", "str": '"{_escape(%s)}"'}
+
+
+@cache
+def _line_writer(name: str) -> Callable[[Point], str]:
+    """A function that writes the lines of one measurement, compiled from its declaration, as dataclasses do it.
+
+    Nothing else that the collector does for a reading costs as much, and half of that was asking of each field what its
+    declaration knows already. The source is one f-string, in which a field looks like
+
+        {'' if f2 is None else f'heart_rate_bpm={f2!r},'}
+    """
+    said = []
+    for number, field in enumerate(measurement(name).fields):
+        value = f"{field.name}={_TEXT_FORMS[field.type] % f'f{number}'},"
+        said.append(f"{{'' if f{number} is None else f'{value}'}}")
+    names, fields = "".join(f"f{number}, " for number in range(len(said))), "".join(said)
+    source = (
+        f"def line(point):\n    _, area, site, device, time_ms, boot, seq, ({names}) = point\n"
+        f'    return f"""{name},area={{area}},device={{device}},site={{site}} {fields}boot={{boot}}i,seq={{seq}}i '
+        f'{{time_ms * {NS_PER_MS} + seq % {NS_PER_MS}}}"""\n'
+    )
+    made: dict[str, Any] = {"_escape": _escape}
+    exec(source, made)
+    writer: Callable[[Point], str] = made["line"]
+    return writer
 
 
 def _escape(text: str) -> str:
