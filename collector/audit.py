@@ -9,7 +9,9 @@ each must have come from, hashes it, and compares minute by minute:
 - *extra*: stored, never sent;
 - *duplicates*: a device's reading (boot and seq) that is stored more than once counts once for each row too many;
 - *altered*: a minute whose readings are all there, and no others, but whose hashes do not add up: at least one value,
-  time or measurement is not what was sent. (What is altered in a minute that also lost something stays hidden.)
+  time or measurement is not what was sent;
+- *unchecked*: readings stored in a minute that also lost or gained some. That they are there is known, but not that
+  they are unaltered: a sum of hashes says nothing of its parts.
 
 Where raw points were rolled up by the store's retention there is nothing to compare with; those device-minutes are
 counted as *gone*. So are devices that the ledger was told to forget.
@@ -69,6 +71,7 @@ class AuditReport:
     extra: int
     duplicates: int
     altered: int
+    unchecked: int
     devices: int
     minutes: int  # device-minutes compared
     offences: int  # device-minutes that differ
@@ -178,7 +181,8 @@ class _Audit:
         self._count.execute(_COMPARISON)
         (totals,) = self._rows(
             "SELECT sum(sent) AS sent, sum(stored) AS stored, sum(lost) AS lost, sum(extra) AS extra, "
-            "sum(duplicates) AS duplicates, count(*) FILTER (altered) AS altered, count(DISTINCT device) AS devices, "
+            "sum(duplicates) AS duplicates, count(*) FILTER (altered) AS altered, "
+            "sum(stored) FILTER (lost > 0 OR extra > 0) AS unchecked, count(DISTINCT device) AS devices, "
             "count(*) AS minutes, count(*) FILTER (offends) AS offences FROM compared"
         )
         offenders = self._rows(

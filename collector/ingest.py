@@ -338,12 +338,16 @@ class Ingest:
         self._seal()
         return refused
 
-    def give_up_stale(self, now_s: float, after_s: float) -> int:
-        """Give up old holes (`Accounting.give_up_stale`); the note stands after the readings taken so far."""
+    def give_up_stale(self, now_s: float, after_s: float) -> tuple[int, list[DeviceKey]]:
+        """Give up old holes (`Accounting.give_up_stale`): how many readings, and whose.
+
+        The note stands after the readings taken so far.
+        """
         given_up = self.accounting.give_up_stale(now_s, after_s, self._notes)
+        devices = list(dict.fromkeys(key for key, _, _ in self._notes.given_up))
         if given_up:
             self._seal()
-        return given_up
+        return given_up, devices
 
     # Commits
 

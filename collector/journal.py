@@ -24,7 +24,7 @@ import msgspec
 
 from collector.accounting import Accounting
 from collector.ingest import DeadLetter, Group, Settled, Transaction
-from haina.contract import Clock, Point, decode
+from haina.contract import MEASUREMENTS, Clock, Point, decode
 from haina.contract import encode as encode_message
 
 FORMAT: Final = 1
@@ -316,7 +316,7 @@ class Journal:
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal cannot be read: {error}") from None
         for first, points in blobs:
-            groups.append(Group(first, self._decode_points(points)))
+            groups.append(Group(first, list(map(_completed, self._decode_points(points)))))
         return groups
 
     def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
@@ -359,6 +359,13 @@ class Journal:
 
 
 _LETTER_BYTES = "length(CAST(topic AS BLOB)) + length(payload) + length(CAST(reason AS BLOB))"
+
+
+def _completed(point: Point) -> Point:
+    """A point as today's measurement has it: one that was journaled before an upgrade lacks the fields added since."""
+    declared = MEASUREMENTS.get(point.measurement)
+    lacking = 0 if declared is None else len(declared.fields) - len(point.values)
+    return point._replace(values=(*point.values, *[None] * lacking)) if lacking > 0 else point
 
 
 def _connect(path: Path) -> sqlite3.Connection:

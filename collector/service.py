@@ -68,6 +68,9 @@ SHIP_AT_END_S: Final = 2.0
 COMMIT_AT_END_S: Final = 5.0
 """How long the end of the process may wait for stores, and for a disk that does not take what is pending."""
 
+NAMED: Final = 5
+"""Devices that a log line names; `haina status --devices` has them all."""
+
 SAMPLES: Final = 3_600
 """Seconds of history for rates and lags."""
 
@@ -551,9 +554,12 @@ class Collector:
 
     def _sweep(self, now_s: float) -> None:
         if self.broker_reason is None and not self._paused:
-            given_up = self.ingest.give_up_stale(now_s, self.settings.give_up_s)
+            given_up, devices = self.ingest.give_up_stale(now_s, self.settings.give_up_s)
             if given_up:
-                self._log.warning("readings are missing: gaps were given up", missing=given_up)
+                named = ["/".join(device) for device in devices[:NAMED]]
+                self._log.warning(
+                    "readings are missing: gaps were given up", missing=given_up, devices=len(devices), among_them=named
+                )
         rejected = self.durable_counters.get("rejected", 0)
         if rejected > self._rejected_told and self._last_letter is not None:
             self._log.warning(

@@ -145,6 +145,11 @@ def _show(report: "AuditReport") -> None:
         f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
         f"{report.altered} altered minutes."
     )
+    if report.unchecked:
+        print(
+            f"Whether the {report.unchecked} readings stored in minutes that also lost or gained some are unaltered "
+            "cannot be told from the ledger."
+        )
     if report.gone:
         before = datetime.fromtimestamp(report.gone_before_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
         print(

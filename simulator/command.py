@@ -42,6 +42,10 @@ ScenarioOption = Annotated[
 ]
 
 
+NAMED = 10
+"""Devices that are named on a line; --json has them all."""
+
+
 @app.command()
 def simulate(
     scenario: ScenarioOption = "laptop",
@@ -163,6 +167,10 @@ def simulate(
             f"{summary.wall_s:.0f} s; {summary.published:,} readings published, {summary.acknowledged:,} durable, "
             f"{summary.outstanding:,} outstanding"
         )
+        if summary.outstanding:
+            named = [f"{device} {readings:,}" for device, readings in summary.outstanding_by_device.items()]
+            more = f" and {len(named) - NAMED:,} more devices (--json names all)" if len(named) > NAMED else ""
+            typer.echo(f"not known to be kept: {', '.join(named[:NAMED])}{more}")
 
 
 @contextlib.contextmanager

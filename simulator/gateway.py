@@ -14,7 +14,7 @@ what keeps an embedded broker's bounded log from overflowing during a backfill.
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
@@ -134,6 +134,10 @@ class Gateway:
         return self._introduced.is_set() and self._connection is not None and self._connection.is_open
 
     # What the run asks of it
+
+    def outstanding(self) -> Counter[str]:
+        """How many readings of each device are not known to be durable."""
+        return Counter(reading.device for held in (self._sent, self._unsent) for reading in held)
 
     async def introduced(self) -> None:
         """Wait until it may speak."""

@@ -211,6 +211,8 @@ class Summary:
     simulated_s: float
     backfill_s: float | None
     wall_s: float
+    outstanding_by_device: dict[str, int]
+    """Readings that nobody is known to keep: what the collector does not get from the broker yet is lost."""
 
 
 class LiveRun:
@@ -306,6 +308,11 @@ class LiveRun:
             simulated_s=(self._clock.now_ms - self._clock.start_ms) / 1000,
             backfill_s=None if live_s is None else round(live_s - began_s, 3),
             wall_s=round(time.monotonic() - began_s, 3),
+            outstanding_by_device={
+                f"{gateway.site.area}/{gateway.site.id}/{device}": readings
+                for gateway in self._gateways.values()
+                for device, readings in sorted(gateway.outstanding().items())
+            },
         )
 
     # Living

@@ -270,6 +270,13 @@ def test_a_flood_of_rejected_messages_keeps_the_last_dead_letters_and_counts_the
     assert transaction.counters["rejected"] == len(flood)
 
 
+def test_whose_readings_are_given_up_is_named() -> None:
+    ingest = build_ingest()
+    ingest.receive([publish(4, "a"), publish(2, "b"), publish(1, "c")])
+    assert ingest.give_up_stale(0.0, 30.0) == (0, [])
+    assert ingest.give_up_stale(30.0, 30.0) == (4, [("caoyang", "home-1", "a"), ("caoyang", "home-1", "b")])
+
+
 def test_gateways_are_online_offline_or_forgotten_as_their_status_says() -> None:
     ingest = build_ingest()
     where = b"haina/v1/status/caoyang/home-%d/gateway/connection"

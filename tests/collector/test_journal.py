@@ -17,7 +17,8 @@ from collector import journal as journal_module
 from collector.accounting import Accounting
 from collector.ingest import DeadLetter, Ingest, Settled, Transaction
 from collector.journal import CommitFailed, Journal, JournalUnusable
-from haina.contract import Point
+from haina.contract import MEASUREMENTS, Measurement, Point
+from haina.contract.measurement import Field
 from tests.collector.readings import (
     NOW_S,
     build_ingest,
@@ -233,6 +234,20 @@ def test_the_log_begins_anew_under_constant_writing(journal: Journal, monkeypatc
     assert len(stored_points(journal)) == 20_000
 
 
+def test_a_commit_checkpoints_nothing_and_whoever_reads_holds_up_no_checkpoint(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_WAL_BYTES", 1)
+    ingest, log = build_ingest(), journal.folder / "journal.db-wal"
+    for seq in range(1, 2_001):  # far more pages than SQLite checkpoints after by itself
+        ingest.receive([publish(seq)])
+        commit(journal, ingest)
+    assert log.stat().st_size > 2_000 * 4_096, "every commit has left its pages in the log"
+    assert len(journal.read(1, 5)) == 5, "it stops in the middle of the rows"
+    journal.keep_house()
+    assert log.stat().st_size == 0
+
+
 def test_after_a_long_outage_the_file_gives_its_pages_back(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "_VACUUM_PAGES", 100)
     monkeypatch.setattr(journal_module, "_WAL_BYTES", 1)
@@ -261,6 +276,19 @@ def test_a_trim_takes_whole_groups_and_no_more_than_its_share_at_once(
     assert (journal.first(), journal.size.trimmed_through) == (31, 30)
     commit(journal, ingest, trim_through=45)
     assert (journal.first(), journal.size.trimmed_through) == (41, 45)
+
+
+def test_a_point_journaled_before_its_measurement_got_a_field_is_read_back_with_that_field_absent(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest = build_ingest()
+    ingest.receive([publish(1, heart_rate_bpm=71)])
+    commit(journal, ingest)
+    [before] = journal.read(1, 1)[0].points
+    grown = Measurement("wearable", "wearable", "", (*MEASUREMENTS["wearable"].fields, Field("mood", "float", "1", "")))
+    monkeypatch.setitem(MEASUREMENTS, "wearable", grown)
+    [after] = journal.read(1, 1)[0].points
+    assert after == before._replace(values=(*before.values, None))
 
 
 def test_reading_begins_with_the_group_that_holds_the_number(journal: Journal) -> None:

@@ -181,6 +181,8 @@ def test_without_anybody_to_make_readings_durable_the_town_waits_at_its_window(t
             summary = await task
             assert summary.acknowledged == 0
             assert summary.outstanding == summary.published == listener.readings
+            assert sum(summary.outstanding_by_device.values()) == summary.outstanding, "each of them is named"
+            assert all(len(device.split("/")) == 3 for device in summary.outstanding_by_device)
             sent = sum(minute.readings for minute in read_ledger(tmp_path / "run.sent"))
             assert sent == summary.published
             await listener.connection.close()

@@ -156,6 +156,7 @@ def test_a_deleted_row_is_lost(kept: Kept, tmp_path: Path) -> None:
         victim.time_ms - victim.time_ms % MINUTE_MS,
     )
     assert (offence.sent, offence.stored, offence.lost) == (6, 5, 1)
+    assert report.unchecked == 5, "of the others in that minute nothing but their number is known"
 
 
 def test_an_altered_value_is_altered(kept: Kept, tmp_path: Path) -> None:
