@@ -487,6 +487,8 @@ class Accounting:
     def replay(self, points: Iterable[Point]) -> None:
         """Take the readings of the journal again, in their order."""
         for point in points:
+            if not point.measurement:  # its site was forgotten (`Journal.forget`)
+                continue
             key = (point.area, point.site, point.device)
             device = self.devices.get(key) or self._introduce(key)
             device.take(point.boot, point.seq, point.time_ms)

@@ -2,13 +2,17 @@
 
 import asyncio
 import gc
+import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from collector.deadletter_command import app as deadletter_app
+from collector.resident_command import app as resident_app
 from collector.store_command import app as store_app
 from haina.command_line import (
     BrokerOption,
@@ -32,6 +36,9 @@ DEFAULT_HTTP = "127.0.0.1:8791"
 # A reading in flight is a few tracked tuples that never form a cycle; looking at them after every 700 allocations
 # took a quarter of the CPU time of a message (measured with benchmarks/collector.py).
 GC_THRESHOLD = 50_000
+
+FORGETTING_S = 600.0
+"""How long a collector that has just forgotten waits for its journal, should another `haina forget` be at it."""
 
 
 @app.command()
@@ -87,6 +94,7 @@ def collect(
 
       haina collect --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/collector/accounts
     """
+    from collector.forgetting import obey
     from collector.ingest import TimeLimits
     from collector.journal import JournalUnusable
     from collector.service import CannotStart, Collector, Settings
@@ -111,16 +119,28 @@ def collect(
     except BadCredentials as error:
         fail(str(error))
 
-    async def run() -> None:
-        collector = Collector(settings, partial(open_store, ca_file=ca_file))
+    async def run(settings: Settings, *, patience_s: float = 0.0) -> None:
+        give_up_s = time.monotonic() + patience_s
+        while True:
+            try:
+                obey(settings.data)
+                collector = Collector(settings, partial(open_store, ca_file=ca_file))
+                break
+            except JournalUnusable:
+                if time.monotonic() > give_up_s:
+                    raise
+                await asyncio.sleep(0.2)  # `haina forget` is at the journal, and not for long
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         async with run_until_signalled(collector.stop):
             await collector.run(lambda: typer.echo(_first_line(settings, collector.http_url)))
+        if collector.ends_to_forget:
+            http = collector.http_url and urlsplit(collector.http_url).netloc
+            await run(replace(settings, http=http), patience_s=FORGETTING_S)
 
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(run())
+            runner.run(run(settings))
     except (BadStoreURL, BadTopic, CannotStart, JournalUnusable) as error:
         fail(str(error))
 
@@ -201,7 +221,7 @@ def status(
         raise typer.Exit(1)
 
 
-app.registered_commands.extend(store_app.registered_commands)
+app.registered_commands.extend(store_app.registered_commands + resident_app.registered_commands)
 app.add_typer(deadletter_app, name="deadletter")
 
 if __name__ == "__main__":

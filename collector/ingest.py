@@ -59,6 +59,10 @@ class DeadLetter(NamedTuple):
     reason: str
 
 
+FORGOTTEN: Final = Point("", "", "", "", 0, 0, 0, ())
+"""What stands in the journal where a point of a forgotten site stood, so that the others keep their numbers."""
+
+
 class Group(NamedTuple):
     """A run of points; `first` is the number of the first of them."""
 
@@ -80,12 +84,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How far a store has got: everything through `cursor` is stored or refused."""
+    """How far a store has got: everything through `cursor` is stored, refused or forgotten."""
 
     store: str
     cursor: int
     refused: int
     since: int  # the cursor it began with: earlier points were never meant for it
+    forgotten: int = 0  # passed over, because their site was forgotten before the store had them
 
 
 @dataclass(slots=True)

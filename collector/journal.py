@@ -16,6 +16,7 @@ import os
 import sqlite3
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,8 @@ from typing import Any, Final
 import msgspec
 
 from collector.accounting import Accounting
-from collector.ingest import DeadLetter, Group, Settled, Transaction
+from collector.ingest import FORGOTTEN, DeadLetter, Group, Settled, Transaction
+from collector.resident import Resident
 from haina.contract import MEASUREMENTS, Clock, Point, decode
 from haina.contract import encode as encode_message
 
@@ -61,7 +63,8 @@ CREATE TABLE IF NOT EXISTS devices (
     PRIMARY KEY (area, site, device)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stores (
-    store TEXT PRIMARY KEY, cursor INTEGER NOT NULL, refused INTEGER NOT NULL, since INTEGER NOT NULL
+    store TEXT PRIMARY KEY, cursor INTEGER NOT NULL, refused INTEGER NOT NULL, since INTEGER NOT NULL,
+    forgotten INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gateways (
     area TEXT, site TEXT, online INTEGER NOT NULL, PRIMARY KEY (area, site)
@@ -122,6 +125,8 @@ class Journal:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.executescript(_SCHEMA)
         writer.execute("INSERT OR IGNORE INTO about VALUES ('format', ?), ('uuid', ?)", (FORMAT, uuid.uuid4().hex))
+        if "forgotten" not in [row[1] for row in writer.execute("PRAGMA table_info(stores)")]:  # of an earlier version
+            writer.execute("ALTER TABLE stores ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0")
         about = dict(writer.execute("SELECT name, value FROM about"))
         if about["format"] != FORMAT:
             raise JournalUnusable(
@@ -150,7 +155,7 @@ class Journal:
 
     def stores(self) -> dict[str, Settled]:
         """How far each store had got, also those that are no longer written to."""
-        rows = self._writer.execute("SELECT store, cursor, refused, since FROM stores")
+        rows = self._writer.execute("SELECT store, cursor, refused, since, forgotten FROM stores")
         return {row[0]: Settled(*row) for row in rows}
 
     def gateways(self) -> dict[tuple[str, str], bool]:
@@ -238,8 +243,8 @@ class Journal:
         # One row for all counters: a transaction may hold no more than a hundred messages, and each statement counts.
         writer.execute("INSERT OR REPLACE INTO about VALUES ('counters', ?)", [encode(transaction.counters)])
         for settled in transaction.settled:
-            row = (settled.store, settled.cursor, settled.refused, settled.since)
-            writer.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?)", row)
+            row = (settled.store, settled.cursor, settled.refused, settled.since, settled.forgotten)
+            writer.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?, ?)", row)
         if transaction.clock is not None:
             writer.execute("INSERT OR REPLACE INTO about VALUES ('clock', ?)", [encode_message(transaction.clock)])
         if transaction.areas is not None:
@@ -330,6 +335,65 @@ class Journal:
             for time_ms, by, topic, payload, reason in rows
         ]
 
+    # Forgetting
+
+    def forget(self, resident: Resident) -> dict[str, int]:
+        """Keep nothing of a site: points, devices, notes, dead letters; how many of each there were.
+
+        Points leave `FORGOTTEN` in their place, for the others are known by their numbers. One transaction, and then
+        the file is written anew, so that no byte is left in free pages or in the log. Nobody else uses the journal
+        meanwhile. Raises `CommitFailed`.
+        """
+        writer = self._writer
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            found = {
+                "points": self._forget_points(resident),
+                "devices": self._forget_devices(resident),
+                "dead_letters": self._forget_letters(resident),
+            }
+            writer.execute("COMMIT")
+            writer.execute("VACUUM")
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except (sqlite3.Error, OSError) as error:
+            with contextlib.suppress(sqlite3.Error):
+                writer.execute("ROLLBACK")
+            raise CommitFailed(str(error)) from None
+        return found
+
+    def _forget_points(self, resident: Resident) -> int:
+        forgotten = 0
+        for first, points in groups_with(self._writer, resident):
+            kept = [FORGOTTEN if resident.is_of(point.area, point.site) else point for point in points]
+            if number := kept.count(FORGOTTEN) - points.count(FORGOTTEN):
+                blob = self._encode(kept)
+                row = (len(blob) + ROW_OVERHEAD_BYTES, blob, first)
+                self._writer.execute("UPDATE groups SET bytes = ?, points = ? WHERE first = ?", row)
+                forgotten += number
+        return forgotten
+
+    def _forget_devices(self, resident: Resident) -> int:
+        for number, blob in self._writer.execute("SELECT id, notes FROM notes").fetchall():
+            duplicates, *by_device = msgspec.msgpack.decode(blob)
+            notes = [
+                [note for note in duplicates if not resident.is_of(note[0], note[1])],
+                *([note for note in notes if not resident.is_of(note[0][0], note[0][1])] for notes in by_device),
+            ]
+            self._writer.execute("UPDATE notes SET notes = ? WHERE id = ?", (self._encode(notes), number))
+        found = self._writer.execute("SELECT area, site, device FROM devices WHERE site = ?", [resident.site])
+        keys = [key for key in found.fetchall() if resident.is_of(key[0], key[1])]
+        self._writer.executemany("DELETE FROM devices WHERE area = ? AND site = ? AND device = ?", keys)
+        self._writer.execute(
+            "DELETE FROM gateways WHERE site = ? AND area = coalesce(?, area)", [resident.site, resident.area]
+        )
+        return len(keys)
+
+    def _forget_letters(self, resident: Resident) -> int:
+        rows = self._writer.execute("SELECT id, topic, payload, reason FROM dead_letters").fetchall()
+        about = [(row[0],) for row in rows if resident.is_in(row[1], row[2], row[3])]
+        self._writer.executemany("DELETE FROM dead_letters WHERE id = ?", about)
+        return len(about)
+
     def keep_house(self) -> None:
         """Checkpoint the log when it has grown, and give free pages back. From any thread but the writer's.
 
@@ -356,6 +420,18 @@ class Journal:
         with contextlib.suppress(sqlite3.Error):
             self._writer.close()
         os.close(self._lock)
+
+
+def groups_with(journal: sqlite3.Connection, resident: Resident) -> Iterator[tuple[int, list[Point]]]:
+    """Groups in which a site may be, and the number of their first point; in short reads."""
+    name, last = resident.site.encode(), -1
+    decode = msgspec.msgpack.Decoder(list[Point]).decode
+    while rows := journal.execute(
+        "SELECT first, points FROM groups WHERE first > ? ORDER BY first LIMIT 100", [last]
+    ).fetchall():
+        for last, blob in rows:
+            if name in blob:
+                yield last, decode(blob)
 
 
 _LETTER_BYTES = "length(CAST(topic AS BLOB)) + length(payload) + length(CAST(reason AS BLOB))"

@@ -1,8 +1,8 @@
 """What the collector says about itself: `/status` for people and programs, `/metrics` for Prometheus, `/healthz`.
 
 All three read the same numbers. The accounts in them always close: ``received = rejected + duplicates + journaled +
-in_memory``, and for each store ``journaled = stored + pending + refused`` since it was first configured. The first two
-ask for the token in HAINA_COLLECTOR_TOKEN, if there is one.
+in_memory``, and for each store ``journaled = stored + pending + refused + forgotten`` since it was first configured.
+The first two ask for the token in HAINA_COLLECTOR_TOKEN, if there is one.
 """
 
 import asyncio
@@ -163,6 +163,7 @@ class Report:
                     "stored": shipper.stored,
                     "pending": shipper.pending,
                     "refused": shipper.refused,
+                    "forgotten": shipper.forgotten,
                     "rate_hz": self._store_rate(shipper.name),
                     "lag_s": self._lag_s(shipper.cursor, shipper.pending),
                     "latency_ms_p50": latency_ms[0],
@@ -417,4 +418,6 @@ async def serve(collector: "Collector", listener: socket.socket) -> None:
     try:
         await server.serve(sockets=[listener])
     finally:
+        for listening in getattr(server, "servers", ()):  # an event loop may hold a copy of the socket
+            listening.close()
         listener.close()

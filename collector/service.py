@@ -26,6 +26,7 @@ from typing import Final
 import structlog
 
 from collector.accounting import Accounting, Site
+from collector.forgetting import is_asked
 from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transaction
 from collector.journal import CommitFailed, Journal, Size
 from collector.partition import HANDED_OVER_S, Partition, read_watermarks
@@ -132,6 +133,8 @@ class Collector:
         self.samples: collections.deque[Sample] = collections.deque(maxlen=SAMPLES)
         self.started_s: Final = time.monotonic()
         self.http_url: str | None = None
+        self.ends_to_forget = False
+        """It ended because somebody asked it to forget (`collector.forgetting`), and is to begin again after that."""
         self._recent = Recent()
         self.shippers: Final = self._shippers(stores)
         self._settled: dict[str, Settled] = {}  # as committed
@@ -530,6 +533,9 @@ class Collector:
             if self._ticks % SECOND_TICKS:
                 continue
             now_s = self._loop.time()
+            if is_asked(self.settings.data):
+                self.ends_to_forget = True
+                self.stop()
             self.ingest.tick()
             if self.stall.tick(time.monotonic()):
                 self._log.info("the broker does not hold back any more")

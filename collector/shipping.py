@@ -151,6 +151,7 @@ class Shipper:
         self.cursor = settled.cursor
         self.refused = settled.refused
         self.since = settled.since
+        self.forgotten = settled.forgotten
         self.dead_letters: list[DeadLetter] = []
         """Refused points that no transaction has taken yet."""
         self.down_reason: str | None = None
@@ -168,7 +169,7 @@ class Shipper:
 
     @property
     def stored(self) -> int:
-        return self.cursor - self.since - self.refused
+        return self.cursor - self.since - self.refused - self.forgotten
 
     @property
     def pending(self) -> int:
@@ -176,7 +177,7 @@ class Shipper:
 
     @property
     def settled(self) -> Settled:
-        return Settled(self.key, self.cursor, self.refused, self.since)
+        return Settled(self.key, self.cursor, self.refused, self.since, self.forgotten)
 
     def committed(self, last: int) -> None:
         """The journal holds points up to number `last`."""
@@ -196,6 +197,8 @@ class Shipper:
                 continue
             await self._fill(wait_s)
             points = await self._next()
+            if not points:
+                continue
             began_s = time.monotonic()
             await self._settle(points, self.cursor + len(points))
             wait_s = (time.monotonic() - began_s) * (1 / WRITE_SHARE - 1)
@@ -225,10 +228,11 @@ class Shipper:
         self._worker.stop()
 
     async def _next(self) -> Sequence[Point]:
-        """The points after the cursor, at most a batch of them."""
+        """The points after the cursor, at most a batch of them; none if all were passed over."""
         number = self.cursor + 1
         wanted = min(BATCH_POINTS, self.pending)
         groups = self._recent.read(number, wanted)
+        in_memory = groups is not None
         while groups is None:
             try:
                 groups = await self._worker.call(self._journal.read, number, wanted)
@@ -238,7 +242,19 @@ class Shipper:
         points: list[Point] = []
         for group in groups:
             points += group.points if group.first >= number else group.points[number - group.first :]
-        return points if len(points) <= wanted else points[:wanted]
+        points = points if len(points) <= wanted else points[:wanted]
+        return points if in_memory else self._up_to_forgotten(points)
+
+    def _up_to_forgotten(self, points: list[Point]) -> list[Point]:
+        """Pass over points of forgotten sites at the front, and end the batch before the next of them.
+
+        A batch is a run of numbers, and theirs are taken; only the file has them (`Journal.forget`).
+        """
+        first = next((index for index, point in enumerate(points) if point.measurement), len(points))
+        self.cursor += first
+        self.forgotten += first
+        end = next((index for index in range(first, len(points)) if not points[index].measurement), len(points))
+        return points[first:end]
 
     async def _settle(self, points: Sequence[Point], cursor: int) -> None:
         try:

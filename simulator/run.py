@@ -495,6 +495,8 @@ def read_commands(path: Path) -> list[tuple[int, Topic, Command]]:
     """Read a `run.commands` file for a replay. Raises ValueError naming the line."""
     recorded = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():  # it was about a site that was forgotten (`haina forget`)
+            continue
         try:
             entry = json.loads(line)
             recorded.append((int(entry["time"]), Topic.parse(entry["topic"]), Command(**entry["command"])))

@@ -25,7 +25,7 @@ from haina.contract import MEASUREMENTS, Measurement, Point, measurement
 from haina.contract.point import NS_PER_MS, TAGS
 from haina.query.influxql import compile_influxql, quote_name, quote_text, time_range
 from haina.query.value import Query, Series
-from haina.query.wire import Answers, Description, Held, Question
+from haina.query.wire import Answers, Description, Held, Question, Whom
 from haina.store_url import TOKEN_VARIABLES, BadStoreURL, StoreURL, is_loopback
 from haina.tls import client_context
 
@@ -162,6 +162,28 @@ class Reader:
         with self._failures():
             return self._language.understand_description(self._accepted(self._client.request(**request)))
 
+    def rollups(self, **tags: str) -> Iterator[Any]:
+        """Hourly rollups of an area, site or device as pyarrow RecordBatches; InfluxDB keeps its own."""
+        request = self._language.ask_rollups(tags)
+        if request is None:
+            return
+        with self._failures(), self._client.stream(**request, timeout=None) as answer:
+            if answer.status_code != 200:
+                answer.read()
+            yield from _arrow_batches(self._accepted(answer))
+
+    def forget(self, site: str, area: str | None = None) -> int:
+        """Have the store forget a site, raw points and rollups; how many there were. Takes as long as it takes.
+
+        The one thing a reader takes away. Raises StoreUnreachable and QueryRefused.
+        """
+        with self._failures():
+            forgotten = 0
+            for request in self._language.ask_to_forget(site, area):
+                answer = self._accepted(self._client.request(**request, timeout=None))
+                forgotten += self._language.understand_forgotten(answer)
+            return forgotten
+
     def latest_ms(self) -> int | None:
         """The newest event time of all, in Unix milliseconds; None when the store is empty."""
         return max((held.latest_ms for held in self.describe().values()), default=None)
@@ -242,6 +264,12 @@ class _Language(Protocol):
 
     def understand_description(self, answer: httpx.Response) -> dict[str, Held]: ...
 
+    def ask_rollups(self, tags: dict[str, str]) -> _Request | None: ...
+
+    def ask_to_forget(self, site: str, area: str | None) -> list[_Request]: ...
+
+    def understand_forgotten(self, answer: httpx.Response) -> int: ...
+
 
 class _DuckDB:
     """`haina store`: queries and answers as JSON values, raw points as an Arrow stream."""
@@ -275,19 +303,40 @@ class _DuckDB:
         return {"method": "GET", "url": "/points", "params": parameters}
 
     def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]:
-        import pyarrow as pa  # noqa: PLC0415  only raw points need it
+        return _arrow_batches(answer)
 
-        incoming = _Incoming(answer.iter_bytes())
-        with pa.ipc.open_stream(pa.PythonFile(incoming, mode="r")) as stream:
-            yield from stream
-        if not incoming.read_to_end().endswith(_END_OF_ARROW_STREAM):
-            raise StoreUnreachable("the store cut its points short; ask again")
+    def ask_rollups(self, tags: dict[str, str]) -> _Request | None:
+        return {"method": "GET", "url": "/hourly", "params": tags}
+
+    def ask_to_forget(self, site: str, area: str | None) -> list[_Request]:
+        return [
+            {
+                "method": "POST",
+                "url": "/forget",
+                "content": msgspec.json.encode(Whom(site, area)),
+                "headers": {"Content-Type": "application/json"},
+            }
+        ]
+
+    def understand_forgotten(self, answer: httpx.Response) -> int:
+        return int(answer.json()["forgotten"])
 
     def ask_description(self) -> _Request:
         return {"method": "GET", "url": "/describe"}
 
     def understand_description(self, answer: httpx.Response) -> dict[str, Held]:
         return msgspec.json.decode(answer.content, type=Description).measurements
+
+
+def _arrow_batches(answer: httpx.Response) -> Iterator[Any]:
+    """The batches of an Arrow IPC stream. Raises StoreUnreachable when it ends before its end."""
+    import pyarrow as pa  # noqa: PLC0415  only raw points need it
+
+    incoming = _Incoming(answer.iter_bytes())
+    with pa.ipc.open_stream(pa.PythonFile(incoming, mode="r")) as stream:
+        yield from stream
+    if not incoming.read_to_end().endswith(_END_OF_ARROW_STREAM):
+        raise StoreUnreachable("the store cut its points short; ask again")
 
 
 _END_OF_ARROW_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow columnar format 1.5, "IPC streaming format"
@@ -412,6 +461,22 @@ class _InfluxDB:
             if first.series and last.series:
                 found[name] = Held(first.series[0].values[0][0], last.series[0].values[0][0])
         return found
+
+    def ask_rollups(self, tags: dict[str, str]) -> _Request | None:
+        return None
+
+    def ask_to_forget(self, site: str, area: str | None) -> list[_Request]:
+        whose = f"{quote_name('site')} = {quote_text(site)}"
+        if area is not None:
+            whose += f" AND {quote_name('area')} = {quote_text(area)}"
+        count = f'SELECT count("boot") FROM /.*/ WHERE {whose}'
+        return [self._statements([count]), self._statements([f"DELETE WHERE {whose}"])]
+
+    def understand_forgotten(self, answer: httpx.Response) -> int:
+        results = _INFLUX_ANSWER.decode(answer.content).results
+        if errors := [result.error for result in results if result.error]:
+            raise QueryRefused(f"the store refused: {errors[0]}")
+        return sum(series.values[0][1] for result in results for series in result.series)
 
     def _statements(self, statements: Sequence[str], **parameters: str) -> _Request:
         return {

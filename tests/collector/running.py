@@ -112,7 +112,7 @@ def assert_accounts_close(status: dict[str, Any]) -> None:
         counters["rejected"] + counters["duplicates"] + counters["journaled"] + counters["in_memory"]
     ), counters
     for store in status["stores"]:
-        settled = store["stored"] + store["pending"] + store["refused"]
+        settled = store["stored"] + store["pending"] + store["refused"] + store["forgotten"]
         assert counters["journaled"] - store["since"] == settled, (counters, store)
 
 

@@ -236,3 +236,16 @@ def test_something_else_at_the_address_is_no_store() -> None:
                 pytest.raises(StoreUnreachable, match="not the store it should be"),
             ):
                 reader.run(COUNT, START_MS, LATER_MS)
+
+
+def test_a_site_is_forgotten_and_its_namesake_elsewhere_is_not(influx: RunningInflux) -> None:
+    store, _, url = build_store(influx)
+    store.write("journal", 100, build_points(100))
+    store.write("journal", 200, build_points(100, area="changfeng"))
+    store.close()
+    with open_reader(url, influx.token or None) as reader:
+        assert reader.forget("home-1", "caoyang") == 67
+        assert reader.forget("home-1", "caoyang") == 0
+        kept = [(point.area, point.site) for point in reader.points("wearable", START_MS, LATER_MS)]
+        assert kept == [("changfeng", "home-1")] * 67
+    assert counted(influx, url) == 133

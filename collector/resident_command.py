@@ -1,0 +1,151 @@
+"""`haina export` hands over what there is of a resident; `haina forget` keeps nothing of it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from haina.command_line import CAFileOption, JsonOption, fail
+
+if TYPE_CHECKING:
+    from collector.forgetting import Places
+    from collector.resident import Resident
+
+app = typer.Typer()
+
+ResidentArgument = Annotated[str, typer.Argument(help="The home's pseudonym, such as h0042 or caoyang/h0042.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", envvar="HAINA_COLLECT_DATA", help="The collector's folder; it may be running.")
+]
+StoresOption = Annotated[
+    list[str] | None, typer.Option("--store", envvar="HAINA_STORE", help="A store; may be given several times.")
+]
+RunsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--run", exists=True, file_okay=False, help="A run's folder with its ledgers; may be repeated."),
+]
+BrokerOption = Annotated[
+    str | None, typer.Option("--broker", envvar="HAINA_BROKER", help="The broker that retains meta and status.")
+]
+
+
+@app.command()
+def export(
+    resident: ResidentArgument,
+    to: Annotated[Path, typer.Option("--to", help="The zip archive to write.", dir_okay=False)],
+    data: DataOption = None,
+    store: StoresOption = None,
+    run: RunsOption = None,
+    broker: BrokerOption = None,
+    ca_file: CAFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hand over everything there is of a resident: one archive of JSON Lines, with a manifest of what was looked at.
+
+    Examples:
+
+      haina export h0042 --to h0042.zip --data data/collector --store duckdb+http://127.0.0.1:8790
+
+      haina export caoyang/h0042 --to h0042.zip --run data/demo/run --broker mqtt://127.0.0.1:1883
+    """
+    from collector.forgetting import export as hand_over
+
+    whom, places = _understood(resident, data, store, run, broker, ca_file)
+    with _failures():
+        lines = hand_over(whom, places, to)
+    if as_json:
+        print(json.dumps({"resident": str(whom), "archive": str(to), "lines": lines}))
+        return
+    for name, number in lines.items():
+        print(f"{number:>10,}  {name}")
+    print(f"{sum(lines.values()):,} lines about {whom} in {to}")
+
+
+@app.command()
+def forget(
+    resident: ResidentArgument,
+    data: DataOption = None,
+    store: StoresOption = None,
+    run: RunsOption = None,
+    broker: BrokerOption = None,
+    ca_file: CAFileOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget a resident in every place that is named, for good. Cut short, it is finished by calling it again.
+
+    What the home's devices say afterwards is new: take them out of service first.
+
+    Examples:
+
+      haina forget h0042 --data data/collector --store duckdb+http://127.0.0.1:8790 --run data/demo/run
+
+      haina forget caoyang/h0042 --yes --data data/collector --store 'influxdb+http://127.0.0.1:8086/haina?org=haina'
+    """
+    from collector.forgetting import forget as forget_everywhere
+    from collector.forgetting import looked_at
+
+    whom, places = _understood(resident, data, store, run, broker, ca_file)
+    if not yes:
+        typer.echo(f"Forgets everything about {whom} in:", err=True)
+        for place in looked_at(places):
+            typer.echo(f"  {place}", err=True)
+        if not typer.confirm("It cannot be undone. Go on?", err=True):
+            fail("nothing was forgotten", code=1)
+    with _failures():
+        counts = forget_everywhere(
+            whom, places, lambda sentence: typer.echo(f"haina: forgetting in {sentence}", err=True)
+        )
+    if as_json:
+        print(json.dumps({"forgotten": counts}))
+        return
+    for name, number in counts.items():
+        print(f"{number:>10,}  {name}")
+
+
+def _understood(
+    resident: str,
+    data: Path | None,
+    stores: list[str] | None,
+    runs: list[Path] | None,
+    broker: str | None,
+    ca_file: Path | None,
+) -> tuple["Resident", "Places"]:
+    from collector.forgetting import Places
+    from collector.resident import Resident
+    from haina.contract import BadTopic
+    from haina.credentials import BadCredentials, trusting
+
+    if data is None and not (stores or runs or broker):
+        fail("say where: --data, --store, --run or --broker")
+    try:
+        whom = Resident.parse(resident)
+        address = None if broker is None else trusting(broker, ca_file)
+    except BadTopic as error:
+        fail(f"a resident is SITE or AREA/SITE, such as h0042: {error}")
+    except BadCredentials as error:
+        fail(str(error))
+    return whom, Places(data, tuple(stores or ()), tuple(runs or ()), address, ca_file)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    from collector.dead_letters import NoJournal
+    from collector.forgetting import CannotForget
+    from collector.journal import CommitFailed, JournalUnusable
+    from haina.ledger import BadLedger
+    from haina.mqtt import MQTTError
+    from haina.query.reader import StoreError
+    from haina.store_url import BadStoreURL
+
+    try:
+        yield
+    except (BadStoreURL, NoJournal) as error:
+        fail(str(error))
+    except (CannotForget, CommitFailed, JournalUnusable, BadLedger, MQTTError, StoreError) as error:
+        fail(str(error), code=1)
+    except OSError as error:
+        fail(f"{error.filename or 'the archive'}: {error.strerror or error}", code=1)

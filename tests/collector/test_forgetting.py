@@ -1,0 +1,286 @@
+"""A resident is found everywhere, handed over whole, and forgotten: no byte is left, all else stays, accounts close."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from collector.accounting import Accounting
+from collector.audit import audit
+from collector.ingest import FORGOTTEN, DeadLetter, Settled
+from collector.journal import Journal
+from collector.resident import Resident
+from haina.contract import point_hash
+from haina.ledger import SentLedger, forget_site, read_ledger
+from haina.mqtt import BrokerAddress, Connection, ConnectOptions
+from haina.query.reader import open_reader
+from simulator.run import read_commands
+from tests.brokers import ROOT, free_port, mosquitto_broker
+from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, live_payload, message, payload, topic
+from tests.collector.running import (
+    Gateway,
+    RunningCollector,
+    assert_accounts_close,
+    haina_collect,
+    run_collector_command,
+    send,
+)
+from tests.collector.test_shipping import RecordingStore, build_shipper, ship
+from tests.haina_store import haina_store
+
+GONE, NAMESAKE = "h4242", "h42420"  # the second begins like the first, and stays
+WHO = Resident(GONE, "caoyang")
+
+
+def bytes_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def filled_journal(folder: Path) -> Journal:
+    """Ten groups in which two homes take turns, a snapshot in the middle, duplicates, letters of and about one."""
+    journal = Journal(folder)
+    ingest = build_ingest()
+    for group in range(10):
+        messages = [
+            message(topic(site=site), payload(group * 10 + number + 1))
+            for number in range(10)
+            for site in (GONE, NAMESAKE)
+        ]
+        ingest.receive([*messages, messages[0], message(topic(site=GONE), b"{")])
+        transaction = ingest.take()
+        if group == 4:
+            transaction.snapshot = list(ingest.accounting.unsaved())
+            about = DeadLetter(0, "collector", "nonsense", b'{"for": "h4242"}', "no topic")
+            transaction.dead_letters += [about, about._replace(payload=b'{"for": "h42420"}')]
+        transaction.settled = [Settled("recording:", 30, 0, 0)]
+        journal.commit(transaction)
+    return journal
+
+
+def states(journal: Journal) -> dict[tuple[str, str, str], object]:
+    accounting = Accounting()
+    journal.replay(accounting)
+    return {key: device.state() for key, device in accounting.devices.items()}
+
+
+def test_the_journal_forgets_to_the_last_byte_and_the_rest_ships_under_its_old_numbers(tmp_path: Path) -> None:
+    journal = filled_journal(tmp_path)
+    everybody = states(journal)
+    counters = journal.counters()
+    assert len(everybody) == 2
+    assert journal.forget(WHO) == {"points": 100, "devices": 1, "dead_letters": 11}
+    assert journal.forget(WHO) == {"points": 0, "devices": 0, "dead_letters": 0}
+    journal.close()
+    left = bytes_in(tmp_path)
+    assert GONE.encode() not in left.replace(NAMESAKE.encode(), b"")
+    assert left.count(NAMESAKE.encode()) >= 100
+
+    journal = Journal(tmp_path)
+    assert states(journal) == {key: state for key, state in everybody.items() if key[1] == NAMESAKE}
+    assert journal.counters() == counters
+    assert len(journal.dead_letters()) == 1
+    store = RecordingStore()
+
+    async def run() -> None:
+        shipper = build_shipper(journal, store, cursor=30)
+        await ship(shipper)
+        assert (shipper.stored, shipper.forgotten, shipper.pending, shipper.cursor) == (30 + 85, 85, 0, 200)
+
+    asyncio.run(run())
+    assert [point.seq for point in store.points] == list(range(16, 101))
+    assert {point.site for point in store.points} == {NAMESAKE}
+    assert FORGOTTEN not in store.points
+    journal.close()
+
+
+KILLED = """
+import os, sys, signal
+from pathlib import Path
+from collector.journal import Journal
+from collector.resident import Resident
+journal = Journal(Path(sys.argv[1]))
+steps = iter(range(int(sys.argv[2])))
+def step(statement):
+    if next(steps, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+journal._writer.set_trace_callback(step)
+journal.forget(Resident("h4242", "caoyang"))
+"""
+
+
+def test_kill_9_while_the_journal_forgets_loses_nothing_of_others_and_it_is_finished_next_time(tmp_path: Path) -> None:
+    """After every so many of its statements."""
+    filled_journal(tmp_path / "0").close()
+    wanted: dict[object, object] | None = None
+    for number, statements in enumerate((2, 9, 16, 17, 18, 10_000)):
+        folder = tmp_path / str(number)
+        if number:
+            filled_journal(folder).close()
+        process = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(statements)], cwd=ROOT, check=False)
+        assert process.returncode == (0 if statements == 10_000 else -signal.SIGKILL)
+        journal = Journal(folder)
+        journal.forget(WHO)
+        found: dict[object, object] = {"states": states(journal), "points": [g.points for g in journal.read(1, 1_000)]}
+        wanted = wanted or found
+        assert found == wanted
+        journal.close()
+        assert GONE.encode() not in bytes_in(folder).replace(NAMESAKE.encode(), b"")
+
+
+def write_run(folder: Path, readings: int) -> None:
+    """A run's ledgers in which two homes take turns."""
+    folder.mkdir()
+    with SentLedger(folder / "run.sent", run="r", boot=1) as ledger:
+        for seq in range(1, readings + 1):
+            for site in (GONE, NAMESAKE):
+                said = live_payload(seq)
+                ledger.device("caoyang", site, "wearable-1").record(
+                    AN_HOUR_AGO_MS + seq, seq, point_hash("wearable", said)
+                )
+    truth = [{"time": 1, "kind": "fall", "area": "caoyang", "site": site} for site in (GONE, NAMESAKE)]
+    truth.append({"time": 2, "kind": "trip", "area": "caoyang", "site": "crew", "to": GONE})  # type: ignore[dict-item]
+    (folder / "run.truth").write_text("".join(json.dumps(line) + "\n" for line in truth))
+    command = {"id": "1", "expires": 2}
+    lines = [
+        {"time": 1, "topic": f"haina/v1/command/caoyang/{site}/phone/call", "command": command}
+        for site in (GONE, NAMESAKE)
+    ]
+    (folder / "run.commands").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_ledger_is_blanked_in_place_while_somebody_writes_at_its_end(tmp_path: Path) -> None:
+    """All other bytes stay what and where they are; cut short after the devices, the next call finishes."""
+    write_run(tmp_path / "run", 10)
+    path = tmp_path / "run" / "run.sent"
+    before = path.read_bytes()
+    others = [minute for minute in read_ledger(path) if minute.site == NAMESAKE]
+    with path.open("ab") as writer:
+        assert forget_site(path, GONE, "elsewhere") == 0
+        assert path.read_bytes() == before
+        assert forget_site(path, GONE) >= 2
+        writer.write(b"[0,29833999,1,11,11,7]\n")  # of the device that was forgotten
+    after = path.read_bytes()
+    assert [minute for minute in read_ledger(path) if minute.site] == others == list(read_ledger(path))
+    for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
+        assert new == old or (len(new) == len(old) and GONE.encode() not in new)
+    assert forget_site(path, GONE) == 1
+
+
+def haina(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
+    process = run_collector_command(*arguments)
+    out, err = process.communicate(said or None, timeout=120)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def until_served(collector: RunningCollector) -> None:
+    """It is away for a moment while it forgets."""
+    for _ in range(600):
+        with contextlib.suppress(urllib.error.URLError):
+            return collector.until_connected()
+        time.sleep(0.1)
+    raise AssertionError("it did not come back")
+
+
+async def retain(broker: str, on: str) -> None:
+    gateway = Gateway()
+    connection = await Connection.open(BrokerAddress.parse(broker), ConnectOptions("meta"), gateway)
+    connection.publish([(on.encode(), b"{}")], retain=True)
+    await gateway.until(lambda: connection.room == connection.options.max_in_flight)
+    await connection.close()
+
+
+def test_a_running_line_hands_over_and_forgets_and_its_accounts_close(tmp_path: Path) -> None:
+    """One store has all, another is down and has nothing; collector, broker and store run on all the while."""
+    port = free_port()
+    data, run = tmp_path / "data", tmp_path / "run"
+    write_run(run, 50)
+    retained = f"haina/v1/meta/caoyang/{GONE}/wearable-1/info"
+    with (
+        mosquitto_broker() as broker,
+        haina_store(tmp_path / "store") as store,
+        haina_collect(broker, data, "--store", store.url, "--store", f"duckdb+http://127.0.0.1:{port}") as collector,
+    ):
+        collector.until_connected()
+        for site in (GONE, NAMESAKE):
+            send(broker, [(topic(site=site), live_payload(seq)) for seq in range(1, 51)])
+        send(broker, [(topic(site=GONE), b"{")])
+        asyncio.run(retain(broker.url, retained))
+        collector.until(lambda found: found["stores"][0]["stored"] == 100 and found["journal"]["dead_letters"] == 1)
+        places = ("--data", str(data), "--store", store.url, "--run", str(run), "--broker", broker.url)
+        handed = haina("export", f"caoyang/{GONE}", "--to", str(tmp_path / "x.zip"), *places, "--json")
+        assert handed.returncode == 0, handed.stderr
+        lines = json.loads(handed.stdout)["lines"]
+        assert {name: lines[name] for name in ("journal/points.jsonl", "store-1/wearable.jsonl")} == {
+            "journal/points.jsonl": 50,
+            "store-1/wearable.jsonl": 50,
+        }
+        assert (lines["journal/dead_letters.jsonl"], lines["run/truth.jsonl"], lines["run/commands.jsonl"]) == (1, 2, 1)
+        assert lines["retained.jsonl"] >= 2  # what was published, and the watermark
+        with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+            assert json.loads(archive.read("manifest.json"))["lines"] == lines
+            assert len(archive.read("store-1/wearable.jsonl").splitlines()) == 50
+
+        refused = haina("forget", GONE, *places, said="n\n")
+        assert (refused.returncode, collector.status()["counters"]["journaled"]) == (1, 100)
+        forgot = haina("forget", GONE, *places, "--yes", "--json")
+        assert forgot.returncode == 0, forgot.stderr
+        counts = json.loads(forgot.stdout)["forgotten"]
+        assert (counts["points in the journal"], counts[f"points and rollups in {store.url}"]) == (50, 50)
+        again = haina("forget", GONE, *places, "--yes", "--json")
+        assert sum(json.loads(again.stdout)["forgotten"].values()) == 0, again.stdout
+
+        until_served(collector)
+        send(broker, [(topic(site=NAMESAKE), live_payload(seq)) for seq in range(45, 61)])
+        with haina_store(tmp_path / "second", "--listen", f"127.0.0.1:{port}") as second:
+            found = collector.until(lambda found: found["stores"][1]["pending"] == found["stores"][0]["pending"] == 0)
+            assert_accounts_close(found)
+            assert (found["counters"]["journaled"], found["stores"][1]["stored"]) == (110, 60)
+            assert found["stores"][1]["forgotten"] == 50
+            assert second.is_running
+        with open_reader(store.url) as reader:
+            assert {point.site for point in reader.points("wearable", 0, 10**13)} == {NAMESAKE}
+            report = audit([run / "run.sent"], reader)
+        assert (report.forgotten, report.lost, report.sent) == (1, 0, 50)
+        assert len(read_commands(run / "run.commands")) == 1
+        assert collector.stop()[0] == 0
+        store.stop()
+    [record] = [json.loads(line) for line in (data / "forgotten.jsonl").read_text().splitlines()[:1]]
+    assert record["items"] == sum(counts.values())
+    for folder in (data, tmp_path / "store", run):
+        assert GONE.encode() not in bytes_in(folder).replace(NAMESAKE.encode(), b""), folder
+    assert sorted(path.name for path in data.iterdir()) == ["forgotten.jsonl", "journal.db", "lock"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((GONE,), "say where"),
+        (("Mrs Li", "--store", "null:"), "SITE or AREA/SITE"),
+        ((GONE, "--yes", "--data", "nowhere"), "no journal"),
+        ((GONE, "--yes", "--store", "duckdb+http://127.0.0.1:1"), "does not answer"),
+        ((GONE, "--yes", "--store", "null:"), "nothing to read"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    process = haina("forget", *arguments)
+    assert process.returncode in {1, 2}
+    assert sentence in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_namesake_in_another_area_stays() -> None:
+    who = Resident.parse("caoyang/h4242")
+    assert who.is_in("haina/v1/telemetry/caoyang/h4242/bed/home_bed", b"")
+    assert not who.is_in("haina/v1/telemetry/changfeng/h4242/bed/home_bed", b"", "h4242")
+    assert who.is_in("nonsense", b'{"home": "h4242"}')
+    assert not who.is_in("nonsense", b"h42420 xh4242 h4242-b")
+    assert Resident.parse("h4242").is_of("changfeng", "h4242")
+    assert who.hashed() != who.hashed()
