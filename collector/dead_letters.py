@@ -23,7 +23,7 @@ from collector.accounting import Accounting
 from collector.ingest import DEAD_LETTER_BYTES, Ingest, TimeLimits
 from haina.contract import TopicClass
 from haina.contract.topic import PREFIX
-from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
+from haina.mqtt import BrokerAddress, Connection, ConnectionClosed, ConnectOptions, NoReply, Publish
 
 _READINGS: Final = f"{PREFIX}/{TopicClass.TELEMETRY}/"
 _ANY_TIME: Final = TimeLimits(1e9, 1e9)  # whether a time is believed is for the running collector to say
@@ -31,6 +31,9 @@ _ANY_TIME: Final = TimeLimits(1e9, 1e9)  # whether a time is believed is for the
 REPLAY_BATCH: Final = 100
 REPLAY_TIMEOUT_S: Final = 30.0
 """How long the broker may take for a batch."""
+
+
+_IF_NOT_ALLOWED: Final = "if it has access rules, give the gateways' accounts with --credentials"
 
 
 class NoJournal(Exception):
@@ -160,10 +163,23 @@ async def _say_again(letters: Sequence[Letter], broker: BrokerAddress) -> int:
                     f"{broker} did not acknowledge within {REPLAY_TIMEOUT_S:g} s; it took {start} of {len(letters)}"
                 ) from None
             if answers.awaited:
-                raise ReplayFailed(f"{broker}: {answers.reason}; it took at least {start} of {len(letters)}")
+                raise ReplayFailed(
+                    f"{broker}: {answers.reason}; it took at least {start} of {len(letters)}; {_IF_NOT_ALLOWED}"
+                )
+        await _check_allowed(connection)
     finally:
         await connection.close()
     return len(letters)
+
+
+async def _check_allowed(connection: Connection) -> None:
+    """Mosquitto acknowledges even what one may not say, drops it and ends the connection: see that it has not."""
+    try:
+        await connection.subscribe([f"{PREFIX}/nothing"])
+    except (ConnectionClosed, NoReply):
+        raise ReplayFailed(
+            f"{connection.address} closed the connection over what was said; {_IF_NOT_ALLOWED}"
+        ) from None
 
 
 class _Answers:

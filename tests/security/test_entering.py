@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from collector.dead_letters import Letter, ReplayFailed, replay
 from haina.authority import Authority, certify
 from haina.contract import CLOCK_TOPIC, TopicClass
-from haina.credentials import broker_address, keep_accounts, read_accounts
+from haina.credentials import broker_address, keep_accounts, read_accounts, trusting
 from haina.mqtt import BrokerAddress, BrokerUnreachable, Connection, ConnectionRefused, ConnectOptions
 from tests.brokers import RunningBroker, mosquitto_broker
 from tests.mqtt.inbox import Inbox, open_inbox
@@ -208,5 +209,29 @@ def test_whoever_takes_over_the_collectors_session_reads_nothing_in_it(broker: R
         await thief.until(lambda inbox: inbox.messages)
         assert thief.session_present
         assert thief.payloads == [b"for the thief's own site"]  # … and gets what it may hear anyway
+
+    asyncio.run(scenario())
+
+
+def test_dead_letters_are_said_again_by_their_own_gateways_or_not_claimed_to_be(
+    broker: RunningBroker, secrets: Path
+) -> None:
+    letters = [
+        Letter(number, 0, "collector", topic_of(TopicClass.TELEMETRY, site), b"again", "a reason")
+        for number, site in enumerate(SITES)
+    ]
+
+    async def scenario() -> None:
+        console, inbox = await open_inbox(account(secrets, "console", broker.url), ConnectOptions("hearing"))
+        await console.subscribe([TopicClass.TELEMETRY.filter])
+        for some in (letters[:1], letters):
+            with pytest.raises(ReplayFailed, match="give the gateways' accounts with --credentials"):
+                await replay(some, account(secrets, "collector", broker.url))
+        entry = trusting(broker.url, secrets / "collector/ca.pem")
+        with pytest.raises(ReplayFailed, match="no account for a01/c02, so nothing was said again"):
+            await replay(letters, entry, {"a01/c01": "x", "town/simulator": "x"})
+        assert await replay(letters, entry, read_accounts(secrets / "simulator/accounts")) == len(letters)
+        await inbox.until(lambda inbox: len(inbox.messages) == len(letters))
+        await console.close()
 
     asyncio.run(scenario())
