@@ -10,6 +10,7 @@ need influxd influxdb
 need chromium chromium
 need docker-compose docker-compose
 need openssl openssl
+need faketime faketime
 fc-list 2>/dev/null | grep -q -i 'cjk\|wqy' || missing="$missing fonts-noto-cjk"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -68,7 +68,8 @@ class RunningInflux:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Token {self.token}"} if self.token else {}
 
-    def _set_up_2(self) -> None:
+    def set_up_2(self) -> None:
+        """Give a new InfluxDB 2 its organisation and token."""
         body = {"username": "tester", "password": "for-tests-alone", "org": ORG, "bucket": "first", "token": self.token}
         answer = httpx.post(f"{self.url}/api/v2/setup", json=body)
         assert answer.status_code == 201, answer.text
@@ -82,26 +83,8 @@ def influxdb_1(extra: Sequence[str] = ()) -> Iterator[RunningInflux]:
     if program is None:
         _missing("InfluxDB 1 is not installed (Debian and Ubuntu: apt install influxdb)")
     with tempfile.TemporaryDirectory(prefix="haina-test-influx-") as folder:
-        port, backup_port = free_port(), free_port()
-        configuration = Path(folder) / "influxdb.conf"
-        lines = [
-            "reporting-disabled = true",
-            f'bind-address = "127.0.0.1:{backup_port}"',
-            "[meta]",
-            f'dir = "{folder}/meta"',
-            "[data]",
-            f'dir = "{folder}/data"',
-            f'wal-dir = "{folder}/wal"',
-            "query-log-enabled = false",
-            "[monitor]",
-            "store-enabled = false",
-            "[http]",
-            f'bind-address = "127.0.0.1:{port}"',
-            "log-enabled = false",
-            *extra,
-        ]
-        configuration.write_text("\n".join(lines) + "\n")
-        command = [program, "-config", str(configuration)]
+        port = free_port()
+        command = command_1(program, folder, port, extra)
         with _process(command, folder, f"http://127.0.0.1:{port}/ping") as process, _write_path(port) as url:
             influx = RunningInflux(1, url, "")
             influx.process = process
@@ -116,14 +99,42 @@ def influxdb_2() -> Iterator[RunningInflux]:
         pytest.skip("HAINA_TEST_INFLUXD names no InfluxDB 2 binary")
     with tempfile.TemporaryDirectory(prefix="haina-test-influx-") as folder:
         port = free_port()
-        command = [program, "--bolt-path", f"{folder}/bolt", "--engine-path", f"{folder}/engine"]
-        command += ["--sqlite-path", f"{folder}/sqlite", "--http-bind-address", f"127.0.0.1:{port}"]
-        command += ["--reporting-disabled", "--log-level", "error"]
+        command = command_2(program, folder, port)
         influx = RunningInflux(2, f"http://127.0.0.1:{port}", "a-token-for-tests-alone")
         with _process(command, folder, f"{influx.url}/api/v2/setup") as process:
             influx.process = process
-            influx._set_up_2()
+            influx.set_up_2()
             yield influx
+
+
+def command_1(program: str, folder: str | Path, port: int, extra: Sequence[str] = ()) -> list[str]:
+    """The command line of an InfluxDB 1 that keeps everything in `folder`."""
+    lines = [
+        "reporting-disabled = true",
+        f'bind-address = "127.0.0.1:{free_port()}"',
+        "[meta]",
+        f'dir = "{folder}/meta"',
+        "[data]",
+        f'dir = "{folder}/data"',
+        f'wal-dir = "{folder}/wal"',
+        "query-log-enabled = false",
+        "[monitor]",
+        "store-enabled = false",
+        "[http]",
+        f'bind-address = "127.0.0.1:{port}"',
+        "log-enabled = false",
+        *extra,
+    ]
+    configuration = Path(folder) / "influxdb.conf"
+    configuration.write_text("\n".join(lines) + "\n")
+    return [program, "-config", str(configuration)]
+
+
+def command_2(program: str, folder: str | Path, port: int) -> list[str]:
+    """The command line of an InfluxDB 2 that keeps everything in `folder`."""
+    command = [program, "--bolt-path", f"{folder}/bolt", "--engine-path", f"{folder}/engine"]
+    command += ["--sqlite-path", f"{folder}/sqlite", "--http-bind-address", f"127.0.0.1:{port}"]
+    return [*command, "--reporting-disabled", "--log-level", "error"]
 
 
 def _missing(sentence: str) -> NoReturn:

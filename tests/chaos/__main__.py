@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections import Counter
 
-from tests.chaos.campaign import plan, run_seeds, seeds
+from tests.chaos.campaign import run_seeds
+from tests.chaos.plan import plan, seeds
 
 
 def main() -> int:
@@ -25,12 +27,17 @@ def main() -> int:
         return 0
     print(f"seeds {options.seeds}{' at full length' if options.full else ''}", flush=True)
     failed = []
+    total, faults = Counter[str](), Counter[str]()
     for verdict in run_seeds(numbers, options.jobs, full=options.full, keep=options.keep):
         print(verdict, flush=True)
+        total.update(verdict.figures)
+        faults.update(f"{fault.target} {fault.kind}" for fault in verdict.plan.faults)
         if options.keep:
             print(f"  {verdict.folder}", *verdict.told, sep="\n  ", flush=True)
         if not verdict.clean:
             failed.append(verdict.plan.seed)
+    print("; ".join(f"{number} {name}" for name, number in total.items()))
+    print(f"{faults.total()} faults:", "; ".join(f"{number} {name}" for name, number in sorted(faults.items())))
     which = "; failed: " + ",".join(map(str, failed)) if failed else ""
     print(f"{len(numbers) - len(failed)} of {len(numbers)} seeds clean{which}")
     return 1 if failed else 0

@@ -14,7 +14,6 @@ from haina.contract import telemetry_payload
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, MQTTError, Publish
 from haina.mqtt.codec import MAX_PACKET_BYTES
 
-HOSTILE_KINDS: Final = ("garbage", "strangers", "echo")
 STRANGE_BOOT: Final = 999  # of no run, so that no ledger misses its readings
 LIVE_AGO_S: Final = 86_400 * 10
 """How long before the machine's time the town's live time begins, so that what is said of then is believed."""
@@ -91,7 +90,7 @@ class Hostile:
 
     def __init__(self, port: int, dice: random.Random) -> None:
         self.said = 0
-        self._address = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
+        self.address = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
         self._dice = dice
         self._overheard: list[Message] = []
         self._news = asyncio.Event()
@@ -109,7 +108,7 @@ class Hostile:
         options = ConnectOptions(
             f"hostile-{self._dice.randrange(10**9)}", max_in_flight=200, max_packet_bytes=MAX_PACKET_BYTES
         )
-        connection = await Connection.open(self._address, options, self)
+        connection = await Connection.open(self.address, options, self)
         try:
             if kind == "garbage":
                 messages = garbage(self._dice) * 10

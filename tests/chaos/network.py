@@ -5,10 +5,9 @@ import contextlib
 import random
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
-NETWORK_MODES: Final = ("delay", "slice", "cut", "reset", "refuse", "silence")
-STORE_MODES: Final = ("429", "500", "slow", "reset", "lost answer", "half answer")
 CHUNK_BYTES: Final = 65_536
 
 
@@ -53,7 +52,7 @@ class Proxy:
 
 
 class Network(Proxy):
-    """A TCP proxy, perfect until its `mode` is one of `NETWORK_MODES`.
+    """A TCP proxy, perfect until its `mode` is one of `plan.NETWORK_MODES`.
 
     *delay* holds every chunk back for up to 0.3 s; *slice* writes 1 to 9 bytes at a time; *cut* and *reset* end
     connections in the middle of a chunk, with FIN or RST; *refuse* drops whoever connects; *silence* keeps
@@ -105,13 +104,17 @@ class Network(Proxy):
 
 
 class StoreFront(Proxy):
-    """An HTTP proxy before the store, perfect until its `mode` is one of `STORE_MODES`.
+    """An HTTP proxy before the store, perfect until its `mode` is one of `plan.STORE_MODES`.
 
     The nastiest is *lost answer*: the store has committed the batch, and the collector is told of a broken connection.
     """
 
+    def __init__(self, port: int, dice: random.Random, rewrite: Callable[[bytes], bytes] = bytes) -> None:
+        super().__init__(port, dice)
+        self._rewrite = rewrite
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await self._answer(await _message(reader), writer):
+        while await self._answer(self._rewrite(await _message(reader)), writer):
             await writer.drain()
         reset(writer)
 
@@ -151,6 +154,15 @@ class StoreFront(Proxy):
             return await _message(reader)
         finally:
             writer.close()
+
+
+def for_influxdb_1(request: bytes) -> bytes:
+    """What InfluxDB 1.6 calls the write path of 1.8 and later."""
+    line, end, rest = request.partition(b"\r\n")
+    line = (
+        line.replace(b"/api/v2/write?", b"/write?").replace(b"bucket=", b"db=").replace(b"precision=ns", b"precision=n")
+    )
+    return line + end + rest
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

@@ -7,33 +7,51 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.brokers import ROOT, find_mosquitto, free_port
+from tests.influx import RunningInflux, command_1, command_2
 
 START_S = 90.0  # a machine that is shared may need long to start a Python; only truth is judged, never speed
 STOP_S = 60.0
+SETTLE_S = 240.0
+"""How long the line may take to come to rest; its own longest pauses are 30 s (backoff, silence, gaps)."""
+
+TOKEN = "a-token-for-tests-alone"
 
 
 class Part:
     """One process of the line, through all its lives."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.port = port
         self.log = folder / f"{name}.log"
         self.out = folder / f"{name}.out"
-        self._command = command
+        self.command = list(command)
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self.is_running else None
 
     @property
     def exit_code(self) -> int | None:
@@ -58,8 +76,9 @@ class Part:
         assert not self.is_running
         with self.log.open("ab") as log, self.out.open("ab") as out:
             self._process = subprocess.Popen(
-                self._command,
+                self.command,
                 cwd=ROOT,
+                env=None if self._environment is None else {**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
@@ -125,6 +144,18 @@ def mosquitto(folder: Path) -> Part:
 def embedded_broker(folder: Path) -> Part:
     port = free_port()
     return Part("broker", haina("broker", "--listen", f"127.0.0.1:{port}"), folder, port)
+
+
+def influxdb(folder: Path) -> tuple[Part, RunningInflux]:
+    """InfluxDB 2 where HAINA_TEST_INFLUXD names one, else Debian's 1.6; without a bucket. Raises FileNotFoundError."""
+    state, port = folder / "influxdb", free_port()
+    state.mkdir()
+    url = f"http://127.0.0.1:{port}"
+    if program := os.environ.get("HAINA_TEST_INFLUXD"):
+        return Part("influxdb", command_2(program, state, port), folder, port), RunningInflux(2, url, TOKEN)
+    if (program := shutil.which("influxd")) is None:
+        raise FileNotFoundError("a seed with a second store needs InfluxDB (Debian and Ubuntu: apt install influxdb)")
+    return Part("influxdb", command_1(program, state, port), folder, port), RunningInflux(1, url, "")
 
 
 def haina(*arguments: str) -> list[str]:
