@@ -35,6 +35,7 @@ from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
+from haina.listen import NotHostPort, host_port
 from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, Publish, stay_connected
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
@@ -590,18 +591,19 @@ class Collector:
 
 
 def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise CannotStart(f"--http {address!r} is not host:port")
+    try:
+        host, port = host_port(address)
+    except NotHostPort as wrong:
+        raise CannotStart(f"--http {wrong}") from None
     token = collector_token()
-    if not is_loopback(host.strip("[]")) and not token:
+    if not is_loopback(host) and not token:
         raise CannotStart(
             f"--http {address} lets other machines in; set {COLLECTOR_TOKEN} to a secret they must know, "
             "or listen on 127.0.0.1"
         )
     listener: socket.socket | None = None
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)

@@ -160,12 +160,12 @@ def broker(
       haina broker --listen 127.0.0.1:1883
     """
     from haina.broker import BrokerFailed, PortInUse, run_embedded_broker
+    from haina.listen import NotHostPort, host_port
 
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal():
-        fail(f"--listen {listen!r} must be host:port")
     try:
-        run_embedded_broker(host, int(port))
+        run_embedded_broker(*host_port(listen))
+    except NotHostPort as wrong:
+        fail(f"--listen {wrong}")
     except PortInUse as error:
         fail(f"{error}; stop what uses it, or choose another with --listen")
     except (BrokerFailed, ValueError, OSError) as error:

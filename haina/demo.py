@@ -35,6 +35,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from haina.contract import CLOCK_TOPIC, Clock, Phase, decode
+from haina.listen import NotHostPort, host_port
 from haina.store_url import collector_entry
 
 NEEDED_DISK_BYTES = 500 * 1024 * 1024  # a day of `laptop` takes about a tenth of it; the rest is for going on
@@ -253,9 +254,9 @@ class Demo:
 
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"haina-demo-{os.getpid()}")
         client.on_message = heard
-        host, _, port = broker_url.removeprefix("mqtt://").rpartition(":")
+        host, port = host_port(broker_url.removeprefix("mqtt://"))
         client.on_connect = lambda client, *_: client.subscribe(CLOCK_TOPIC)
-        client.connect(host, int(port))
+        client.connect(host, port)
         client.loop_start()
         columns = (TextColumn("filling in history"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         try:
@@ -359,11 +360,12 @@ class Demo:
 
 
 def _check_listen(listen: str) -> None:
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise DemoFailed(f"--listen {listen!r} must be host:port")
-    if not _is_free(host, int(port)):
-        other = f"{host}:{int(port) + 1}"
+    try:
+        host, port = host_port(listen)
+    except NotHostPort as wrong:
+        raise DemoFailed(f"--listen {wrong}") from None
+    if not _is_free(host, port):
+        other = f"{host}:{port + 1}"
         raise DemoFailed(
             f"port {port} is in use; stop what uses it, or choose another: "
             f"make demo LISTEN={other}, or haina demo --listen {other}"

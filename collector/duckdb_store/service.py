@@ -58,6 +58,7 @@ from collector.duckdb_store.tables import StoreProblem
 from haina.command_line import run_until_signalled
 from haina.contract import MEASUREMENTS
 from haina.contract.point import NS_PER_MS, TAGS
+from haina.listen import NotHostPort, host_port
 from haina.query import Query
 from haina.query.wire import MAX_QUERIES, Answer, Answers, Description, Question, Whom
 from haina.store_url import is_loopback
@@ -425,17 +426,17 @@ class _Server(uvicorn.Server):
 
 def listening_socket(listen: str, token: str | None) -> socket.socket:
     """A bound socket for `HOST:PORT` (port 0: any free one). Raises StoreProblem with one sentence."""
-    host, colon, port_text = listen.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not host or not port_text.isdigit() or int(port_text) > 65_535:
-        raise StoreProblem(f"--listen takes HOST:PORT, such as 127.0.0.1:8790 (got {listen!r})")
+    try:
+        host, port = host_port(listen)
+    except NotHostPort as wrong:
+        raise StoreProblem(f"--listen {wrong}") from None
     if not is_loopback(host) and not token:
         raise StoreProblem(
             f"listening on {host} lets other machines in; set HAINA_STORE_TOKEN to a secret they must know, "
             "or listen on 127.0.0.1"
         )
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, int(port_text), type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)

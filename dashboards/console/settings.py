@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from haina.listen import NotHostPort, host_port
 from haina.mqtt import BrokerAddress
 from haina.store_url import BadStoreURL, StoreURL, collector_token, is_loopback, is_web_address
 
@@ -48,10 +49,10 @@ class Settings:
             raise BadSettings(str(wrong)) from None
         if not is_web_address(collector):
             raise BadSettings("--collector must be http://host:port or https://host:port, without user or password")
-        host, _, port = listen.rpartition(":")
-        host = host.strip("[]")
-        if not host or not port.isdecimal() or int(port) > 65_535:
-            raise BadSettings(f"--listen must be host:port, got {listen[:200]!r}")
+        try:
+            host, port = host_port(listen)
+        except NotHostPort as wrong:
+            raise BadSettings(f"--listen {wrong}") from None
         password = password or None
         if password is None and not is_loopback(host):
             raise BadSettings(
@@ -60,4 +61,4 @@ class Settings:
             )
         if password is not None and len(password) < MIN_PASSWORD_CHARS:
             raise BadSettings(f"the console's password must have {MIN_PASSWORD_CHARS} characters or more")
-        return cls(store_url, broker, collector.rstrip("/"), host, int(port), password, ca_file)
+        return cls(store_url, broker, collector.rstrip("/"), host, port, password, ca_file)

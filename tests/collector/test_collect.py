@@ -464,7 +464,7 @@ def test_whoever_cannot_begin_says_why_in_one_sentence(tmp_path: Path, broker: R
             (("--data", str(first.folder)), r"another collector \(process \d+\) is using the data folder"),
             (("--data", str(tmp_path / "file" / "data")), r"the data folder .* cannot be written: Not a directory"),
             (("--http", f"127.0.0.1:{port}"), rf"port {port} of 127\.0\.0\.1 is in use; choose another with --http"),
-            (("--http", "8791"), r"--http '8791' is not host:port"),
+            (("--http", "8791"), r"--http must be host:port, such as .* \(got '8791'\)"),
             (("--store", "postgres://here"), r"a store URL is .*; got 'postgres://here'"),
             (("--broker", "http://here"), r"--broker: a broker's URL must begin with mqtt://"),
             (("--area", "Caoyang"), r"'Caoyang' must be lower-case"),

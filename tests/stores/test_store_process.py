@@ -190,7 +190,7 @@ def test_a_file_that_is_no_database_is_an_error_of_one_sentence(tmp_path: Path) 
 
 @pytest.mark.parametrize("listen", ["8790", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:99999", ":8790"])
 def test_a_wrong_address_is_an_error_of_one_sentence(tmp_path: Path, listen: str) -> None:
-    assert "HOST:PORT" in exits_with("--data", str(tmp_path), "--listen", listen)
+    assert "must be host:port" in exits_with("--data", str(tmp_path), "--listen", listen)
 
 
 def test_a_wrong_memory_limit_is_an_error_of_one_sentence(tmp_path: Path) -> None:
