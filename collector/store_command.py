@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import CAFileOption, DataOption, JsonOption, StoreOption, fail
+from haina.command_line import CAFileOption, DataOption, JsonOption, StoreOption, duration_s, fail
 from haina.store_url import DEFAULT_STORE, BadStoreURL, StoreURL
 
 if TYPE_CHECKING:
@@ -117,6 +118,57 @@ def audit(
         _show(report)
     if not report.clean:
         raise typer.Exit(1)
+
+
+@app.command()
+def rollup(
+    store: StoreOption,
+    keep: Annotated[str, typer.Option(help="How long the bucket keeps raw points after that; 0 for ever.")] = "400d",
+    keep_hourly: Annotated[str, typer.Option(help="How long BUCKET-hourly keeps the hours; 0 for ever.")] = "1826d",
+    late: Annotated[str, typer.Option(help="How much of what is rolled up already is done again, for late points.")] = (
+        "48h"
+    ),
+    every: Annotated[str, typer.Option(help="Do it again after so long, until Ctrl-C; 0 for once.")] = "0",
+    ca_file: CAFileOption = None,
+) -> None:
+    """Roll up InfluxDB: hours beside the points, in BUCKET-hourly, and a term for both. `haina store` does it itself.
+
+    The token (HAINA_INFLUX_TOKEN) must be allowed to make a bucket.
+
+    Examples:
+
+      haina rollup --store 'influxdb+http://127.0.0.1:8086/haina?org=haina'
+
+      haina rollup --store 'influxdb+http://127.0.0.1:8086/haina?org=haina' --keep 30d --every 1h
+    """
+    from collector.stores.influx_hourly import Hourly, RollupFailed
+    from haina.query.reader import StoreError
+    from haina.tls import BadCertificate
+
+    keep_s, keep_hourly_s, late_s, every_s = (
+        int(duration_s(text, option))
+        for text, option in ((keep, "--keep"), (keep_hourly, "--keep-hourly"), (late, "--late"), (every, "--every"))
+    )
+    if keep_s and keep_s <= late_s + 86_400:
+        fail(f"--keep {keep} must be a day longer than --late {late}, or points would leave before they are rolled up")
+    try:
+        hourly = Hourly(store, ca_file=ca_file)
+    except (BadStoreURL, BadCertificate) as problem:
+        fail(str(problem))
+    while True:
+        try:
+            hourly.prepare(keep_hourly_s)
+            values = hourly.roll_up(late_s)
+            hourly.keep_raw(keep_s)
+        except (RollupFailed, StoreError) as problem:
+            if not every_s:
+                fail(str(problem), code=1)
+            typer.echo(f"haina: {problem}; again in {every}", err=True)
+        else:
+            print(f"{values} hours of devices rolled up into {hourly.name}; raw points are kept for {keep}", flush=True)
+        if not every_s:
+            return
+        time.sleep(every_s)
 
 
 def _show(report: "AuditReport") -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from collector.stores import Store, StoreRefused, StoreUnavailable, open_store
 from collector.stores.influx import InfluxStore
+from collector.stores.influx_hourly import Hourly
 from haina.contract import Point
 from haina.query import Aggregate, Query
 from haina.query.reader import QueryRefused, StoreUnreachable, open_reader
@@ -249,3 +250,41 @@ def test_a_site_is_forgotten_and_its_namesake_elsewhere_is_not(influx: RunningIn
         kept = [(point.area, point.site) for point in reader.points("wearable", START_MS, LATER_MS)]
         assert kept == [("changfeng", "home-1")] * 67
     assert counted(influx, url) == 133
+
+
+def test_hours_are_rolled_up_beside_the_points_again_with_what_came_late(influx: RunningInflux) -> None:
+    """Count, mean, min and max as they are by hand; the hour that has not ended waits; then raw points have a term."""
+    store, bucket, url = build_store(influx)
+    points = build_points(2_000, devices=2)  # a reading each 10 s and device: nearly three hours
+    store.write("journal", 1_990, [point for point in points if point.seq % 200])
+    hourly = Hourly(url, influx.token or None)
+    hourly.prepare(0)
+    assert hourly.roll_up(late_s=0) > 0
+    store.write("journal", 2_000, [point for point in points if not point.seq % 200])
+    hourly.roll_up(late_s=7_200)
+    hourly.keep_raw(400 * 86_400)
+    hourly.close()
+    store.close()
+    steps = [
+        int(str(point.values[1]))
+        for point in points
+        if point.measurement == "wearable" and START_MS <= point.time_ms < START_MS + 3_600_000
+    ]
+    found = influx.query(f"{bucket}-hourly", 'SELECT * FROM "wearable" GROUP BY device')
+    rows = [dict(zip(line["columns"], row, strict=True)) for line in found for row in line["values"]]  # type: ignore
+    assert sorted({row["time"] for row in rows}) == [(START_MS + hour * 3_600_000) * 10**6 for hour in (0, 1)]
+    first = [row for row in rows if row["time"] == START_MS * 10**6]
+    assert sum(row["steps_count"] for row in first) == len(steps)
+    assert sum(row["steps_mean"] * row["steps_count"] for row in first) == pytest.approx(sum(steps))
+    assert {row["steps_min"] for row in first} | {row["worn_max"] for row in first} == {0, 1}
+    assert kept_s(influx, bucket) == 400 * 86_400
+    assert kept_s(influx, f"{bucket}-hourly") == 0
+
+
+def kept_s(influx: RunningInflux, bucket: str) -> int:
+    if influx.version == 1:
+        [policies] = influx.query(bucket, f'SHOW RETENTION POLICIES ON "{bucket}"')
+        return int(policies["values"][0][1].partition("h")[0].rstrip("s")) * 3_600  # type: ignore[index]
+    headers = {"Authorization": f"Token {influx.token}"}
+    [found] = httpx.get(f"{influx.url}/api/v2/buckets", params={"name": bucket}, headers=headers).json()["buckets"]
+    return sum(rule["everySeconds"] for rule in found["retentionRules"])
