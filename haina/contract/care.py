@@ -106,6 +106,16 @@ WEARABLE_FALL = Measurement(
     (
         Field("peak_g", "float", "g", "Peak acceleration.", 0, 32, decimals=2),
         Field("still_s", "float", "s", "How long no movement followed.", 0, 3_600, decimals=0),
+        Field(
+            "sway_g",
+            "float",
+            "g",
+            "Spread (SD) of the acceleration from 1 to 3 s after the peak: small when somebody lies still.",
+            0,
+            8,
+            required=False,
+            decimals=3,
+        ),
     ),
 )
 SOS_BUTTON = Measurement(

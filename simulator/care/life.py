@@ -91,7 +91,8 @@ class Life:
         self.home = home
         self.resident = resident
         self.room = "lounge"
-        self.is_out = self.is_away = self.is_fallen = self.is_held = False
+        self.is_out = self.is_away = self.is_held = False
+        self.forgets_charging = self.has_dropped_wristband = False
         self._env = home.site.env
         self._town = home.site.town
         self._p = home.parameters
@@ -114,7 +115,7 @@ class Life:
                 yield from course
             except simpy.Interrupt as turn:
                 yield from cast(Process, turn.cause)
-                self.is_held = self.is_fallen = False
+                self.is_held = False
                 self._catch_up()
             course = self._until_morning()
 
@@ -352,6 +353,14 @@ class Life:
         self._set_away(False)
         self._catch_up()
 
+    def be_lost(self, is_found: simpy.Event) -> Process:
+        """Go out, nobody knows where to, until brought home."""
+        yield from self._pass_door()
+        self._set_out(True)
+        yield is_found
+        self._set_out(False)
+        yield from self._pass_door()
+
     def _pass_door(self) -> Process:
         self.home.infrared["hallway"].trigger()
         yield self._env.timeout(8.0 + self._moves.exponential(20.0))
@@ -374,6 +383,13 @@ class Life:
         return float(self.home.bodies.battery_pct[self.home.number])
 
     def _charge(self, is_charging: bool) -> None:
-        """Take the wristband off and charge it, or put it on again."""
+        """Take the wristband off and charge it, or put it on again; neither is done to one that was dropped."""
+        if self.has_dropped_wristband or (is_charging and self.forgets_charging):
+            return
         self.home.bodies.charging[self.home.number] = is_charging
         self.home.bodies.worn[self.home.number] = not is_charging
+
+    def wear_wristband(self) -> None:
+        """Put the wristband on, wherever it was; an empty one on its charger."""
+        self.forgets_charging = self.has_dropped_wristband = False
+        self._charge(self._battery_pct() <= 0 or bool(self.home.bodies.charging[self.home.number]))

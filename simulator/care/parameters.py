@@ -133,26 +133,76 @@ class CareParameters(Parameters):
     falls_per_1000_women: float = parameter(
         324.0, f"1/(1000 {_RATE[2:]}", "Hong Kong cohort, HKMJ 2007;13 S1:8", "Falls of women.", ge=0, le=10_000
     )
+    falls_cv: float = parameter(
+        1.4,
+        "1",
+        "fitted: with those rates 19 % fall in a year, doi 10.7507/1672-2531.202111155",
+        "Spread between people of how prone they are to fall.",
+        ge=0,
+        le=5,
+    )
     fall_peak_g: float = parameter(5.51, "g", "WEDA-FALL, Sensors 2023;23:1146", "Peak at the wrist.", ge=1, le=16)
     fall_peak_sd_g: float = parameter(0.89, "g", "WEDA-FALL, Sensors 2023;23:1146", "Its spread.", ge=0, le=5)
     fall_sensitivity: float = parameter(0.8, "1", "PMC6470846", "Falls that a worn wristband notices.", ge=0, le=1)
     false_falls_per_week: float = parameter(
         0.17, "1/(person week)", "PMC6470846", "Falls a worn wristband imagines.", ge=0, le=100
     )
-    rises_alone: float = parameter(0.55, "1", ASSUMED, "Falls after which one gets up without help.", ge=0, le=1)
+    rises_alone_at_60: float = parameter(0.8, "1", ASSUMED, "Falls after which one gets up without help.", ge=0, le=1)
+    rises_alone_at_90: float = parameter(
+        0.35, "1", "assumed; of people over 90, 80 % could not at least once in a year", "The same at 90.", ge=0, le=1
+    )
+    falls_seen: float = parameter(0.18, "1", "BMJ 2008;337:a2227: 82 % were alone", "Falls that are seen.", ge=0, le=1)
     sos_after_fall: float = parameter(
         0.2, "1", "BMJ 2008;337:a2227: most who lay long did not call", "Lying people who press.", ge=0, le=1
     )
     help_mean_h: float = parameter(
-        5.0,
+        1.75,
         "h",
-        "assumed; stands in for family and neighbours",
+        "fitted: 30 % of falls of people over 90 lie an hour or more, BMJ 2008;337:a2227; family and neighbours",
         "Until somebody happens to find one lying.",
         gt=0,
         le=72,
     )
+    hospital_share: float = parameter(
+        0.1, "1", ASSUMED, "Falls after which one who does not rise must go to hospital.", ge=0, le=1
+    )
+    hospital_after_h: float = parameter(
+        2.0, "h", "assumed; stands in for family", "Until one who is hurt goes, without an ambulance.", gt=0, le=72
+    )
     visit_travel_s: float = parameter(600.0, "s", ASSUMED, "From the command `visit` to the door.", ge=0, le=86_400)
-    hospital_share: float = parameter(0.1, "1", ASSUMED, "Falls followed by days in hospital.", ge=0, le=1)
+    infections_per_year: float = parameter(
+        1.2,
+        _RATE,
+        "Nicholson et al., BMJ 1997;315:1060: people of 60-90 at home",
+        "Respiratory infections.",
+        ge=0,
+        le=50,
+    )
+    exacerbations_per_year: float = parameter(
+        0.85, _RATE, "Hurst et al., NEJM 2010;363:1128: moderate COPD", "Exacerbations, with COPD.", ge=0, le=50
+    )
+    paroxysms_per_year: float = parameter(
+        24.0, _RATE, ASSUMED, "Hours of fast, irregular pulse, with atrial fibrillation.", ge=0, le=1_000
+    )
+    paroxysm_median_h: float = parameter(2.0, "h", ASSUMED, "How long they last (lognormal).", gt=0, le=168)
+    paroxysm_log_sd: float = parameter(1.2, "ln(h)", ASSUMED, "Spread of that.", ge=0, le=3)
+    wanderings_per_year: float = parameter(30.0, _RATE, ASSUMED, "Nights astray, with dementia.", ge=0, le=1_000)
+    leaves_home_share: float = parameter(0.15, "1", ASSUMED, "Of them out of the front door.", ge=0, le=1)
+    lost_mean_h: float = parameter(
+        2.0, "h", "assumed; stands in for passers-by and police", "Until one who is lost is brought home.", gt=0, le=72
+    )
     sos_mistakes_per_year: float = parameter(1.0, _RATE, ASSUMED, "The SOS button pressed by mistake.", ge=0, le=1_000)
+    wristband_drops_per_year: float = parameter(4.0, _RATE, ASSUMED, "It slips off and hits the floor.", ge=0, le=1_000)
+    charging_forgotten_per_year: float = parameter(
+        6.0, _RATE, "assumed; no part of the boost", "Days in a row without charging the wristband.", ge=0, le=365
+    )
     cooking_smoke_per_year: float = parameter(0.7, "1/(home year)", ASSUMED, "Smoke from a pan.", ge=0, le=1_000)
+    taps_left_open_per_year: float = parameter(
+        2.0, "1/(home year)", ASSUMED, "Tried where the resident is: left running in one room of two.", ge=0, le=1_000
+    )
+    tap_open_mean_h: float = parameter(1.2, "h", ASSUMED, "Until the resident notices.", gt=0, le=24)
     fires_per_year: float = parameter(0.002, "1/(home year)", ASSUMED, "A fire; no part of the boost.", ge=0, le=10)
+
+    # What is no trouble, and may look like it; no part of the boost.
+    visits_per_week: float = parameter(1.5, "1/week", ASSUMED, "Visitors who stay for an hour or two.", ge=0, le=100)
+    cleanings_per_week: float = parameter(0.5, "1/week", ASSUMED, "A big clean.", ge=0, le=100)
