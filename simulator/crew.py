@@ -76,6 +76,11 @@ class Member:
         """How long the way ahead still takes."""
         return max(self._arrives_s - self._env.now, 0.0)
 
+    @property
+    def travelled_s(self) -> float:
+        """How long the way takes, or took when it has led to its end."""
+        return self._arrives_s - self._left_s
+
     def stop(self) -> None:
         """Stay where the way has led so far."""
         self._from = self._to = self.position

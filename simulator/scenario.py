@@ -88,8 +88,8 @@ class Scenario(Plan):
         1.0,
         ge=1,
         le=10_000,
-        description="How many times more often falls, false fall alarms, SOS by mistake and kitchen smoke happen. "
-        "The truth ledger says so for every home.",
+        description="How many times more often rare things befall homes: falls, illness, smoke, taps left open, false "
+        "fall alarms and the like. The truth ledger says so for every home.",
     )
     name: str = Field("", max_length=200, description="The file's name without its ending; never written by hand.")
 

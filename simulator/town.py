@@ -52,8 +52,12 @@ class Truth(Protocol):
         """Note an event of this kind at a site now. Details are JSON values, times in ms since 1970."""
 
 
-CommandHandler = Callable[[Mapping[str, Any]], str | None]
-"""Obeys a command; returns None when done, or one sentence saying why not."""
+CommandHandler = Callable[[Mapping[str, Any]], str | dict[str, Any] | None]
+"""Obeys a command; returns None or the values of the reply when done, or one sentence saying why not."""
+
+
+class Refused(Exception):
+    """Raised by a command's handler instead of returning that sentence."""
 
 
 class Device:
@@ -241,8 +245,10 @@ class Town:
     def obey(self, topic: Topic, command: Command) -> Reply:
         """Let the addressed device obey a command now."""
 
-        def reply(reason: str | None) -> Reply:
-            return Reply(id=command.id, time=self.now_ms, done=reason is None, reason=reason or "")
+        def reply(answer: str | dict[str, Any] | None) -> Reply:
+            if isinstance(answer, str):
+                return Reply(id=command.id, time=self.now_ms, done=False, reason=answer)
+            return Reply(id=command.id, time=self.now_ms, done=True, values=answer or {})
 
         site = self.sites.get(topic.site)
         device = site.devices.get(topic.device) if site and site.area == topic.area else None
@@ -257,4 +263,7 @@ class Town:
             return reply(f"a {device.kind} does not know the command {topic.name!r}; it knows {known}")
         if command.expires < self.now_ms:
             return reply("the command had expired")
-        return reply(handler(command.args))
+        try:
+            return reply(handler(command.args))
+        except Refused as refused:
+            return reply(str(refused))

@@ -15,7 +15,7 @@ from simulator.care.body import BED_PERIOD_S, MINUTE_S, Bodies
 from simulator.care.dispenser import HEARTBEAT_S
 from simulator.care.home import DAY_S, QUARTER_S, Home, install
 from simulator.care.life import Life
-from simulator.care.misfortune import Misfortune
+from simulator.care.misfortune import Misfortune, Misfortunes
 from simulator.care.parameters import CareParameters
 from simulator.care.resident import draw_resident
 from simulator.rota import Report, phase_s, rota, rota_by_second
@@ -35,7 +35,7 @@ class HomePlan(Plan):
     )
 
 
-def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float) -> None:
+def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float) -> Misfortunes:
     """Install the devices of all homes and let their residents live, from the town's start on."""
     sites = [site for site, _ in plans]
     for site in sites:
@@ -49,10 +49,15 @@ def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters,
         Home(site, number, bodies, resident, parameters)
         for number, (site, resident) in enumerate(zip(sites, residents, strict=True))
     ]
-    for home, resident in zip(homes, residents, strict=True):
-        Misfortune(home, Life(home, resident), boost)
+    misfortunes = Misfortunes(
+        {
+            home.site.id: Misfortune(home, Life(home, resident), boost)
+            for home, resident in zip(homes, residents, strict=True)
+        }
+    )
     if homes:
         _keep_reporting(town, homes, bodies, parameters)
+    return misfortunes
 
 
 def _keep_reporting(town: Town, homes: Sequence[Home], bodies: Bodies, p: CareParameters) -> None:
@@ -82,7 +87,7 @@ def _keep_reporting(town: Town, homes: Sequence[Home], bodies: Bodies, p: CarePa
 
 
 def _populate(town: Town, places: Mapping[str, Sequence[Place]], parameters: CareParameters, shared: Shared) -> None:
-    settle_homes(town, places[HOME.kind], parameters, shared.boost)
+    shared.offer(settle_homes(town, places[HOME.kind], parameters, shared.boost))
 
 
 HOME = PlaceKind(

@@ -170,6 +170,10 @@ class Bodies:
         self._battery = np.round(self.battery_pct, 1).tolist()
         self._worn = self.worn.tolist()
 
+    def examined(self, number: int) -> tuple[float, float, float]:
+        """Pulse, breathing and SpO2 as somebody at the bedside measures them."""
+        return self._mattress_bpm[number], self._breaths[number], self._spo2[number]
+
     def report_wristband(self, number: int, at_s: float) -> None:
         """The minute's reading of a wristband; one with an empty battery says nothing."""
         battery = self._battery[number]

@@ -64,6 +64,11 @@ def draw_proneness(draws: Stream, p: CareParameters) -> float:
     return gamma_mean_cv(draws, 1.0, p.falls_cv)
 
 
+def draw_hospital_s(draws: Stream) -> float:
+    """How long a stay in hospital takes."""
+    return draws.exponential(_HOSPITAL_MEAN_D) * DAY_S
+
+
 class Falls:
     """One resident's falls."""
 
@@ -73,7 +78,7 @@ class Falls:
         self._course = fate.site.stream("course of falls")
         self._help: simpy.Event | None = None
         self._ambulance: simpy.Event | None = None
-        self.is_hurt = False
+        self.is_hurt = False  # from the fall until they leave for hospital
         proneness = draw_proneness(fate.site.stream("fall proneness"), self._p)
         self.per_year = fate.boost * falls_per_year(self._life.resident, self._p, proneness)
         fate.strikes("falls", self.per_year * _OUT_RISK * 24 * max(_FALLS_BY_HOUR), self._may_fall)
@@ -125,7 +130,7 @@ class Falls:
         if presses:
             self._fate.later(course.exponential(_PRESSES_AFTER_S), lambda: self._press(event))
         usual = "rose alone" if rises else "seen" if is_seen else "found"
-        self._help = self._fate.env.event()
+        self._help, self._ambulance, self.is_hurt = self._fate.env.event(), self._fate.env.event(), hurt
         life.turn_to(self._lie(event, usual, hurt))
 
     def _rises_alone(self) -> float:
@@ -166,12 +171,12 @@ class Falls:
 
     def _wait_for_hospital(self, event: str) -> Process:
         env, course = self._fate.env, self._course
-        self._ambulance, self.is_hurt = env.event(), True
+        assert self._ambulance is not None
         yield self._ambulance | env.timeout(_HELPING_S + course.exponential(self._p.hospital_after_h * HOUR_S))
         by = "ambulance" if self._ambulance.triggered else "family"
         self._ambulance, self.is_hurt = None, False
         self._fate.notes("to_hospital", cause=event, by=by)
-        yield from self._life.be_away(course.exponential(_HOSPITAL_MEAN_D) * DAY_S)
+        yield from self._life.be_away(draw_hospital_s(course))
 
     def _end(self, event: str, lying_s: float, how: str) -> None:
         self._fate.ends("fall", event, how=how, lay_s=round(lying_s, 1), long_lie=lying_s >= LONG_LIE_S)

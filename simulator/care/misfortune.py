@@ -6,10 +6,7 @@ Help (`simulator.help`) comes only when it is sent from outside; where nobody is
 settle things in the end, after the assumed times of the parameters. That is so in a run's history, and live as well.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from simulator.care.falls import Falls
+from simulator.care.falls import Falls, draw_hospital_s
 from simulator.care.false_alarms import FalseAlarms
 from simulator.care.fate import Fate
 from simulator.care.home import Home
@@ -18,14 +15,13 @@ from simulator.care.illness import Illness
 from simulator.care.life import Life
 from simulator.care.wandering import Wandering
 
-_MOST_TRAVEL_S = 86_400.0
-
 
 class Misfortune:
     """What befalls one home."""
 
     def __init__(self, home: Home, life: Life, boost: float) -> None:
         self.home, self.life = home, life
+        self._hospital = home.site.stream("hospital")
         fate = Fate(home, life, boost)
         self.falls = Falls(fate)
         self.illness = Illness(fate)
@@ -42,21 +38,14 @@ class Misfortune:
             falls_per_year=round(self.falls.per_year, 4),
             boost=boost,
         )
-        home.site.gateway.commands["visit"] = self.visit
-        self._fate = fate
 
-    def visit(self, args: Mapping[str, Any]) -> str | None:
-        """The command `visit`: somebody sets out for this home and arrives after `after_s`, or the usual way."""
-        after_s = args.get("after_s", self.home.parameters.visit_travel_s)
-        if isinstance(after_s, bool) or not isinstance(after_s, int | float) or not 0 <= after_s <= _MOST_TRAVEL_S:
-            return f"after_s must be seconds from 0 to {_MOST_TRAVEL_S:g}"
-        self._fate.later(float(after_s), self._arrive)
-        return None
+    def take_to_hospital(self) -> None:
+        """An ambulance takes the resident to hospital, for days; nothing happens to one who is not at home."""
+        if self.falls.is_hurt:
+            self.falls.fetch()
+        else:
+            self.life.turn_to(self.life.be_away(draw_hospital_s(self._hospital)))
 
-    def _arrive(self) -> None:
-        """The visitor is at the door; truth notes what the visit was good for."""
-        found = "fallen" if self.falls.is_lying else "nobody" if self.life.is_out else "well"
-        self.falls.help_up("visit")
-        self._fate.notes("visit", found=found)
-        self.home.open_door()
-        self.home.infrared["hallway"].trigger()
+
+class Misfortunes(dict[str, Misfortune]):
+    """Those of all homes, by site."""

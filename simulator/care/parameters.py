@@ -169,7 +169,6 @@ class CareParameters(Parameters):
     hospital_after_h: float = parameter(
         2.0, "h", "assumed; stands in for family", "Until one who is hurt goes, without an ambulance.", gt=0, le=72
     )
-    visit_travel_s: float = parameter(600.0, "s", ASSUMED, "From the command `visit` to the door.", ge=0, le=86_400)
     infections_per_year: float = parameter(
         1.2,
         _RATE,

@@ -47,7 +47,7 @@ def test_the_same_commands_at_the_same_time_give_the_same_bytes() -> None:
         town, _ = build(TEXT, start_ms=MORNING_MS)
         sliced(town, HOUR_S, 600)
         command(town, "c01", "kiosk-1", "restart")
-        command(town, "h0001", "gateway", "visit")
+        assert command(town, "committee-a01", "desk", "send", home="h0001").done
         towns.append(sliced(town, 3 * HOUR_S, 600))
     assert fingerprint(towns[0]) == fingerprint(towns[1])
 

@@ -11,36 +11,7 @@ from simulator.care.parameters import CareParameters
 from simulator.care.resident import draw_resident
 from simulator.randomness import Stream
 from simulator.town import Emission, Town
-from tests.simulator.towns import DAY_S, HOUR_S, Happening, TruthList, at_s, build, homes, live, values
-
-CALM = {
-    "away_per_year": 0.0,
-    "falls_per_1000_men": 0.0,
-    "falls_per_1000_women": 0.0,
-    "false_falls_per_week": 0.0,
-    "sos_mistakes_per_year": 0.0,
-    "cooking_smoke_per_year": 0.0,
-    "taps_left_open_per_year": 0.0,
-    "wristband_drops_per_year": 0.0,
-    "charging_forgotten_per_year": 0.0,
-    "infections_per_year": 0.0,
-    "exacerbations_per_year": 0.0,
-    "paroxysms_per_year": 0.0,
-    "wanderings_per_year": 0.0,
-    "visits_per_week": 0.0,
-    "cleanings_per_week": 0.0,
-}
-
-
-def calm_but(count: int, **care: float) -> str:
-    """Homes to which nothing happens but what is named."""
-    return homes(count, **{**CALM, "outings_per_day": 0.0, "wears_at_night": 1.0, "battery_h": 9_000, **care})
-
-
-def spans(truth: TruthList, kind: str) -> list[tuple[Happening, Happening]]:
-    """Beginnings and ends of what has ended."""
-    ends = {end.details["event"]: end for end in truth.of(f"{kind}_end")}
-    return [(begin, ends[begin.details["event"]]) for begin in truth.of(kind) if begin.details["event"] in ends]
+from tests.simulator.towns import CALM, DAY_S, HOUR_S, TruthList, at_s, build, calm_but, live, spans, values
 
 
 class Heard:

@@ -49,6 +49,38 @@ def homes(count: int, **care: float) -> str:
     return f"areas: {{a01: {{homes: {count}}}}}\nparameters: {{care: {care}}}\n"
 
 
+CALM = {
+    "away_per_year": 0.0,
+    "falls_per_1000_men": 0.0,
+    "falls_per_1000_women": 0.0,
+    "false_falls_per_week": 0.0,
+    "sos_mistakes_per_year": 0.0,
+    "cooking_smoke_per_year": 0.0,
+    "taps_left_open_per_year": 0.0,
+    "wristband_drops_per_year": 0.0,
+    "charging_forgotten_per_year": 0.0,
+    "infections_per_year": 0.0,
+    "exacerbations_per_year": 0.0,
+    "paroxysms_per_year": 0.0,
+    "wanderings_per_year": 0.0,
+    "visits_per_week": 0.0,
+    "cleanings_per_week": 0.0,
+    "contact_losses_per_year": 0.0,
+    "uplink_losses_per_year": 0.0,
+}
+
+
+def calm_but(count: int, **care: float) -> str:
+    """Homes to which nothing happens but what is named."""
+    return homes(count, **{**CALM, "outings_per_day": 0.0, "wears_at_night": 1.0, "battery_h": 9_000, **care})
+
+
+def spans(truth: TruthList, kind: str) -> list[tuple[Happening, Happening]]:
+    """Beginnings and ends of what has ended."""
+    ends = {end.details["event"]: end for end in truth.of(f"{kind}_end")}
+    return [(begin, ends[begin.details["event"]]) for begin in truth.of(kind) if begin.details["event"] in ends]
+
+
 def centres(count: int, **centre: float) -> str:
     """A scenario of so many centres and centre parameters."""
     return f"areas: {{a01: {{centres: {count}}}}}\nparameters: {{centre: {centre}}}\n"
