@@ -45,6 +45,9 @@ MAX_DEAD_LETTERS_PENDING: Final = 10_000
 DEAD_LETTER_BYTES: Final = 1_024
 """How much of a rejected payload is kept."""
 
+CLOCK_TOLD_S: Final = 600.0
+"""A run tells its clock every two seconds. One that has not for so long is cut off, or over. Assumed."""
+
 _CLOCK: Final = CLOCK_TOPIC.encode()
 _UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # UnicodeDecodeError is a ValueError
 
@@ -127,7 +130,10 @@ class TimeLimits:
 
     The clock's time is what is durable; the town is ahead of it, by as much as there is to say again after an outage.
     So the future begins where the town has come to (`Clock.reached`), or in history where that ends, and an hour is one
-    on the wall: at 60× the town may live 60 in it. Only without a run it is the machine's clock that counts.
+    on the wall: at 60× the town may live 60 in it.
+
+    Only without a run it is the machine's clock that counts. While nobody tells the clock (it is retained, remembered,
+    or of a run that is over) a reading is rejected only if it is out of both clocks' limits.
     """
 
     future_s: float = 3_600
@@ -162,6 +168,7 @@ class Ingest:
         self.accounting = accounting
         self.clock = clock
         self._clock_told: Clock | None = None
+        self._clock_heard_s = float("-inf")
         self.gateways: dict[tuple[str, str], bool] = gateways or {}
         self.counters: Counter[str] = Counter(counters or {})
         """What has been received in all; a restart goes on with what the journal had."""
@@ -194,13 +201,13 @@ class Ingest:
         append, astuple, point_new = self._points.append, msgspec.structs.astuple, tuple.__new__
         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
         pending_bytes = 0
-        for topic, payload, _, _, _, _ in messages:
+        for topic, payload, _, retained, _, _ in messages:
             size = len(payload)
             pending_bytes += size
             entry = entries.get(topic)
             try:
                 if entry is None:
-                    entry = self._meet(topic, payload)
+                    entry = self._meet(topic, payload, retained)
                     if entry is None:
                         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
                         continue
@@ -238,13 +245,13 @@ class Ingest:
         if len(self._points) >= GROUP_POINTS:
             self._seal()
 
-    def _meet(self, topic: bytes, payload: bytes) -> _Entry | None:
+    def _meet(self, topic: bytes, payload: bytes, retained: bool) -> _Entry | None:
         """What a topic means that is not in the cache; None if it was a message that is not a reading.
 
         Raises `Rejected`. A device is made known by its first valid reading only.
         """
         if topic == _CLOCK:
-            self._take_clock(payload)
+            self._take_clock(payload, retained)
             return None
         try:
             parsed = Topic.parse(topic.decode())
@@ -301,9 +308,11 @@ class Ingest:
 
     # What is not a reading
 
-    def _take_clock(self, payload: bytes) -> None:
+    def _take_clock(self, payload: bytes, retained: bool) -> None:
         self.clock = decode(Clock, payload)
         self._clock_told = self.clock
+        if not retained:  # what the broker kept may be of a run that is over
+            self._clock_heard_s = time.monotonic()
         self._heard += 1
         self._set_times()
 
@@ -319,14 +328,20 @@ class Ingest:
         self._heard += 1
 
     def _set_times(self) -> None:
-        clock, pace = self.clock, 1.0
-        time_ms = reached_ms = int(self._wall_s() * 1000)
+        limits, clock = self._limits, self.clock
+        past_ms, future_ms = int(limits.past_s * 1000), int(limits.future_s * 1000)
+        now_ms = int(self._wall_s() * 1000)
+        earliest_ms, latest_ms = now_ms - past_ms, now_ms + future_ms
         if clock is not None:
-            pace = max(pace, clock.speed, clock.achieved)
-            ahead_ms = (clock.live_from or reached_ms) if clock.phase is Phase.HISTORY else 0
-            time_ms, reached_ms = clock.time, max(clock.time, clock.reached or 0, ahead_ms)
-        self._latest_ms = reached_ms + int(self._limits.future_s * 1000 * pace)
-        self._earliest_ms = time_ms - int(self._limits.past_s * 1000)
+            history_ends_ms = (clock.live_from or now_ms) if clock.phase is Phase.HISTORY else 0
+            reached_ms = max(clock.time, clock.reached or 0, history_ends_ms)
+            run_earliest_ms = clock.time - past_ms
+            run_latest_ms = reached_ms + int(future_ms * max(1.0, clock.speed, clock.achieved))
+            if time.monotonic() - self._clock_heard_s < CLOCK_TOLD_S:
+                earliest_ms, latest_ms = run_earliest_ms, run_latest_ms
+            else:
+                earliest_ms, latest_ms = min(earliest_ms, run_earliest_ms), max(latest_ms, run_latest_ms)
+        self._earliest_ms, self._latest_ms = earliest_ms, latest_ms
 
     def tick(self) -> None:
         """Let the wall clock move on; to be called about every second."""

@@ -22,8 +22,10 @@ NEWCOMER_SILENCE_MS: Final = 2 * 3_600_000
 """Whoever has been heard for less than a day is not silent before two hours: most heartbeats come every hour, and a
 habit is not known from its first readings. Assumed."""
 
+STRANGER_READINGS: Final = 10
 STRANGER_SILENCE_MS: Final = 26 * 3_600_000
-"""Whoever has spoken once is not silent before a day and some: the rarest heartbeat (an SOS button's) is daily."""
+"""Whoever has spoken fewer times than this is not silent before a day and some: the rarest heartbeat (an SOS button's)
+is daily, and a press in between is no habit. Assumed, but for the heartbeat."""
 
 
 class State(StrEnum):
@@ -41,14 +43,17 @@ def state(device: Device, gateway_online: bool | None, now_ms: int) -> State:
         return State.OFFLINE
     if gateway_online is None or not device.last_ms:
         return State.UNKNOWN
-    if now_ms - device.last_ms > allowed_silence_ms(device):
+    silence_ms = now_ms - device.last_ms
+    if silence_ms > LEAST_SILENCE_MS and silence_ms > allowed_silence_ms(device):
         return State.SILENT
     return State.ONLINE
 
 
 def allowed_silence_ms(device: Device) -> int:
     """How long a device may say nothing before it is silent."""
-    if not device.habit_ms:
-        return STRANGER_SILENCE_MS
-    is_newcomer = device.last_ms - device.first_ms < NEWCOMER_MS
-    return max(SILENCE_HABITS * device.habit_ms, NEWCOMER_SILENCE_MS if is_newcomer else LEAST_SILENCE_MS)
+    least_ms = LEAST_SILENCE_MS
+    if device.received < STRANGER_READINGS:
+        least_ms = STRANGER_SILENCE_MS
+    elif device.last_ms - device.first_ms < NEWCOMER_MS:
+        least_ms = NEWCOMER_SILENCE_MS
+    return max(SILENCE_HABITS * device.habit_ms, least_ms)

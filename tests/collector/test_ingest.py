@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.accounting import Accounting
-from collector.ingest import DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, Ingest, TimeLimits, Transaction
+from collector.ingest import CLOCK_TOLD_S, DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, Ingest, TimeLimits, Transaction
 from haina.contract import Clock, Measurement, Phase, Status, catalogue, encode
 from haina.contract.measurement import Field
 from haina.contract.message import MAX_PAYLOAD_BYTES
@@ -213,15 +213,28 @@ def test_the_runs_clock_says_what_is_too_old_or_in_the_future_and_not_the_machin
     assert ingest.take().counters["received"] == 0, "the clock is no reading"
     assert ingest.clock is not None
     earliest_ms = ingest.clock.time - 400 * DAY_MS
-    for _ in range(2):
-        assert believed(ingest, earliest_ms - 1, earliest_ms, ingest.clock.time, latest_ms, latest_ms + 1) == [
-            "old",
-            "taken",
-            "taken",
-            "taken",
-            "future",
-        ]
-        ingest = Ingest(ingest.accounting, clock=ingest.clock, wall_s=lambda: NOW_S)  # as after a restart
+    times_ms = (earliest_ms - 1, earliest_ms, ingest.clock.time, latest_ms, latest_ms + 1)
+    assert believed(ingest, *times_ms) == ["old", "taken", "taken", "taken", "future"]
+
+
+def test_a_clock_that_nobody_tells_any_more_is_no_reason_to_reject_what_is_said_now() -> None:
+    retained = build_clock(LONG_AGO_MS)._replace(retain=True)
+    kept, remembering, silent = (
+        build_ingest(),
+        build_ingest(clock=Clock("run", LONG_AGO_MS, 1.0, Phase.LIVE)),
+        build_ingest(),
+    )
+    kept.receive([retained])
+    silent.receive([build_clock(LONG_AGO_MS)])
+    silent._clock_heard_s -= CLOCK_TOLD_S
+    silent.tick()
+    for ingest in (kept, remembering, silent):
+        ingest.take()
+        times_ms = (LONG_AGO_MS - 401 * DAY_MS, LONG_AGO_MS, NOW_MS, NOW_MS + 2 * HOUR_MS)
+        assert believed(ingest, *times_ms) == ["old", "taken", "taken", "future"]
+        ingest.receive([build_clock(LONG_AGO_MS)])
+        ingest.take()
+        assert believed(ingest, NOW_MS + 1) == ["future"], "now somebody tells it"
 
 
 def test_a_clock_that_steps_moves_the_limits_with_it_and_a_machines_that_steps_does_not() -> None:

@@ -54,12 +54,22 @@ def test_a_device_that_has_said_nothing_here_is_unknown_even_with_its_gateway_co
     ("gaps_ms", "after_ms"),
     [
         ([], STRANGER_SILENCE_MS),
+        ([HOUR_MS], STRANGER_SILENCE_MS),
+        ([DAY_MS, HOUR_MS], SILENCE_HABITS * DAY_MS),
         ([MINUTE_MS] * 10, NEWCOMER_SILENCE_MS),
         ([MINUTE_MS] * 1_500, LEAST_SILENCE_MS),
         ([HOUR_MS] * 25, SILENCE_HABITS * HOUR_MS),
         ([MINUTE_MS] * 300 + [9 * HOUR_MS] + [MINUTE_MS] * 1_200, SILENCE_HABITS * 9 * HOUR_MS),
     ],
-    ids=["spoke once", "a newcomer", "every minute", "every hour", "sleeps at night"],
+    ids=[
+        "spoke once",
+        "was pressed after its heartbeat",
+        "and has one each day",
+        "a newcomer",
+        "every minute",
+        "every hour",
+        "sleeps at night",
+    ],
 )
 def test_a_device_is_silent_after_three_times_its_own_habit(gaps_ms: list[int], after_ms: int) -> None:
     assert silent_after_ms(build_device(*gaps_ms)) == after_ms
