@@ -5,10 +5,12 @@
 A rival prepares itself, prints `ready`, and waits for a line on its standard input; then it connects to its persistent
 session, takes so many messages at QoS 1, prints `done`, and waits to be ended. `null`, `paho`, `gmqtt` and `aiomqtt`
 only read and acknowledge; `plain` is the collector that a tutorial ends with: paho-mqtt, `json.loads`, a `Point`, and
-the batching writer of influxdb-client. It takes the store's URL, bucket and token from the environment.
+the batching writer of influxdb-client; `safe` is the same made to acknowledge what is written, and no sooner. Both take
+the store's URL, bucket and token from the environment.
 """
 
 import asyncio
+import collections
 import json
 import os
 import sys
@@ -90,16 +92,22 @@ def paho(host: str, port: int, session: str, wanted: int) -> None:
     wait_for_the_end()
 
 
-def plain(host: str, port: int, session: str, wanted: int) -> None:
+def plain(host: str, port: int, session: str, wanted: int, *, safe: bool = False) -> None:
     from influxdb_client.client.influxdb_client import InfluxDBClient
     from influxdb_client.client.write.point import Point
+    from influxdb_client.client.write_api import WriteOptions
     from influxdb_client.domain.write_precision import WritePrecision
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.enums import CallbackAPIVersion
 
     counter = _Counter(wanted)
+    waiting: collections.deque[int] = collections.deque()  # packet ids, in the order of their points
     store = InfluxDBClient(os.environ["STORE_URL"], token=os.environ["STORE_TOKEN"], org=os.environ["STORE_ORG"])
-    writer, bucket = store.write_api(), os.environ["STORE_BUCKET"]
+    bucket = os.environ["STORE_BUCKET"]
+
+    def written(_about: object, batch: str | bytes) -> None:
+        for _ in range(batch.count("\n" if isinstance(batch, str) else b"\n") + 1):
+            client.ack(waiting.popleft(), 1)
 
     def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
         *_, area, site, device, name = message.topic.split("/")
@@ -108,15 +116,24 @@ def plain(host: str, port: int, session: str, wanted: int) -> None:
         for field, value in said["values"].items():
             point.field(field, int(value) if isinstance(value, bool) else value)
         point.field("boot", said["boot"]).field("seq", said["seq"]).time(said["time"], WritePrecision.MS)
+        if safe:
+            waiting.append(message.mid)
         writer.write(bucket, record=point)
         counter.count()
 
-    client = Client(CallbackAPIVersion.VERSION2, client_id=session, clean_session=False)
+    client = Client(CallbackAPIVersion.VERSION2, client_id=session, clean_session=False, manual_ack=safe)
     client.on_message = on_message
+    # The broker keeps a thousand in flight: a batch that waited for more would wait for its whole interval.
+    options = WriteOptions(batch_size=500, flush_interval=50) if safe else WriteOptions()
+    writer = store.write_api(write_options=options, success_callback=written if safe else None)
     begin()
     client.connect(host, port)
     client.loop_start()
     wait_for_the_end()
+
+
+def safe(host: str, port: int, session: str, wanted: int) -> None:
+    plain(host, port, session, wanted, safe=True)
 
 
 def gmqtt(host: str, port: int, session: str, wanted: int) -> None:
@@ -154,7 +171,7 @@ def aiomqtt(host: str, port: int, session: str, wanted: int) -> None:
     asyncio.run(run())
 
 
-RIVALS = {rival.__name__: rival for rival in (null, paho, plain, gmqtt, aiomqtt)}
+RIVALS = {rival.__name__: rival for rival in (null, paho, plain, safe, gmqtt, aiomqtt)}
 
 if __name__ == "__main__":
     name, address, client_id, number = sys.argv[1:]

@@ -11,7 +11,8 @@ machine only adds. Contenders are
 
 - Haina's collector, whole -- validation, accounting, journal with fsync, acknowledgement, shipping -- into InfluxDB,
   into DuckDB (whose store process counts as well) and into `null:`;
-- `plain`: paho-mqtt, `json.loads` and the batching writer of influxdb-client, as tutorials have it;
+- `plain`: paho-mqtt, `json.loads` and the batching writer of influxdb-client, as tutorials have it, which acknowledges
+  what it may yet lose; `safe`: the same, acknowledging what is written;
 - Telegraf in its safe mode (persistent session, acknowledged when written), if HAINA_BENCH_TELEGRAF names a binary;
 - readers that acknowledge and keep nothing: Haina's own connection (`null reader`), paho-mqtt, gmqtt, aiomqtt.
 
@@ -151,11 +152,11 @@ def haina(load: Load, store: BenchStore | None, profile: str = "") -> Cost:
         return _drain(name, load, process, store, lambda: None, lambda: _stored(http))
 
 
-def plain(load: Load, store: BenchStore) -> Cost:
-    """The tutorials' collector."""
-    with queued(load) as broker, running(_rival("plain", broker, load), store.environment) as process:
+def plain(load: Load, store: BenchStore, rival: str = "plain") -> Cost:
+    """The tutorials' collector, as it is or made safe."""
+    with queued(load) as broker, running(_rival(rival, broker, load), store.environment) as process:
         _line(process)
-        return _drain(f"plain → {store.name}", load, process, store, lambda: _go(process), store.stored)
+        return _drain(f"{rival} → {store.name}", load, process, store, lambda: _go(process), store.stored)
 
 
 def telegraf(load: Load, store: BenchStore, program: str) -> Cost:
@@ -287,6 +288,7 @@ def race(messages: int, slow_messages: int, rounds: int) -> dict[str, Cost]:
             lambda: haina(fresh(messages), influx()),
             lambda: haina(fresh(messages), duckdb),
             lambda: plain(fresh(slow_messages), influx()),
+            lambda: plain(fresh(slow_messages), influx(), "safe"),
             *(lambda name=name: reader(fresh(slow_messages), name) for name in ("paho", "gmqtt", "aiomqtt")),
         ]
         if program:
