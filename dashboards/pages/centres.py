@@ -1,8 +1,9 @@
-"""The unmanned service centres: queues, waits, sessions, kiosks, air and power."""
+"""The unmanned service centres: gates, queues, waits, sessions, operators, kiosks and their upkeep, air and power."""
 
 from dashboards.pages.town import PEOPLE_IN_CENTRES, PEOPLE_WAITING
 from dashboards.panels import Headline, Kind, Level, Line, Page, Panel, SiteKind, Span, State, Threshold, last, readings
-from haina.contract.centre import FAULTS, KIOSK_STATES, OUTCOMES, SERVICES
+from haina.contract.centre import AGE_GROUPS, CAUSES, FAULTS, KIOSK_STATES, OUTCOMES, SERVICES
+from haina.contract.crew import MEMBER_STATES
 from haina.query import Aggregate, Filter, Query
 
 # GB/T 18883-2022, indoor air quality: CO₂ at most 0.10 % (1,000 ppm). The second step is assumed.
@@ -15,6 +16,9 @@ WAIT_BAD_S = 1_800
 _KIOSK_LEVEL = {"idle": Level.CALM, "busy": Level.GOOD, "fault": Level.BAD, "maintenance": Level.WATCH}
 KIOSK = tuple(State(value, name, _KIOSK_LEVEL[name]) for value, name in KIOSK_STATES.items())
 FAULT = next(value for value, name in KIOSK_STATES.items() if name == "fault")
+
+WORKING = next(value for value, name in MEMBER_STATES.items() if name == "working")
+SHOWS_SUPPLY = (Threshold(0, Level.BAD), Threshold(15, Level.WATCH), Threshold(30, Level.GOOD))
 
 SESSIONS = readings("kiosk_session")
 IN_FAULT = (Filter("state", "=", (FAULT,)),)
@@ -30,6 +34,37 @@ def _people(field: str) -> Query:
 
 def _sessions_with(column: str, value: str) -> Query:
     return Query("kiosk_session", "service", Aggregate.COUNT, where=(Filter(column, "=", (value,)),))
+
+
+def _gate(*where: Filter) -> Query:
+    return Query("gate_check", "tries", Aggregate.COUNT, where=where)
+
+
+def _errands(errand: str) -> Query:
+    """Technicians say `working` once, when they have arrived."""
+    arrived = (Filter("state", "=", (WORKING,)), Filter("errand", "=", (errand,)))
+    return Query("crew_member", "state", Aggregate.COUNT, where=arrived)
+
+
+def _outages(lost: str) -> Query:
+    return Query("gateway_outage", "duration_s", Aggregate.COUNT, where=(Filter("lost", "=", (lost,)),))
+
+
+def _supply(panel: str, field: str) -> Panel:
+    """The kiosks that will run out of something first."""
+    return Panel(
+        panel,
+        Kind.BAR_GAUGE,
+        (Line(Query("kiosk_state", field, Aggregate.LAST, group=("site", "device"))),),
+        unit="percent",
+        span=Span.RECENT,
+        thresholds=SHOWS_SUPPLY,
+        low=0,
+        high=100,
+        order="lowest",
+        most_series=6,
+        width=4,
+    )
 
 
 WAIT_THRESHOLDS = (
@@ -134,6 +169,84 @@ CENTRES = Page(
             width=4,
         ),
         Panel(
+            "sessions_by_kind",
+            Kind.BAR_CHART,
+            tuple(Line(_sessions_with("kind", kind), f"kind_{kind}") for kind in SERVICES),
+            span=Span.RANGE,
+            width=8,
+        ),
+        Panel(
+            "sessions_by_age",
+            Kind.PIE,
+            tuple(Line(_sessions_with("age_group", group), f"age_{group}") for group in AGE_GROUPS),
+            span=Span.RANGE,
+            width=4,
+        ),
+        Panel(
+            "sessions_failed",
+            Kind.BAR_CHART,
+            tuple(Line(_sessions_with("cause", cause), f"cause_{cause}") for cause in CAUSES),
+            span=Span.RANGE,
+        ),
+        Panel(
+            "gate_checks",
+            Kind.TIME_SERIES,
+            (
+                Line(_gate(Filter("tries", ">", (1,))), "tried_again"),
+                Line(_gate(Filter("outcome", "=", ("refused",))), "refused"),
+            ),
+            unit="per_hour",
+            per_s=3_600,
+            least_window_s=900,
+            bars=True,
+            low=0,
+        ),
+        Panel(
+            "operators",
+            Kind.TIME_SERIES,
+            (
+                Line(Query("operator_desk", "operators", Aggregate.MAX, across=Aggregate.SUM), "operators"),
+                Line(Query("operator_desk", "busy_operators", Aggregate.MEAN, across=Aggregate.SUM), "busy_operators"),
+                Line(Query("operator_desk", "waiting_calls", Aggregate.MEAN, across=Aggregate.SUM), "waiting_calls"),
+            ),
+            unit="count",
+            decimals=1,
+            everywhere=True,
+            low=0,
+        ),
+        Panel(
+            "help_waits",
+            Kind.TIME_SERIES,
+            (
+                Line(Query("kiosk_session", "help_wait_s", Aggregate.P50), "p50"),
+                Line(Query("kiosk_session", "help_wait_s", Aggregate.P95), "p95"),
+            ),
+            unit="seconds",
+            least_window_s=900,
+            low=0,
+        ),
+        Panel(
+            "rating",
+            Kind.TIME_SERIES,
+            (Line(Query("centre_rating", "rating", Aggregate.MEAN), "rating_mean"),),
+            decimals=2,
+            least_window_s=3_600,
+            low=1,
+            high=5,
+        ),
+        Panel(
+            "ratings",
+            Kind.BAR_CHART,
+            tuple(
+                Line(
+                    Query("centre_rating", "rating", Aggregate.COUNT, where=(Filter("rating", "=", (score,)),)),
+                    f"rating_{score}",
+                )
+                for score in range(1, 6)
+            ),
+            span=Span.RANGE,
+        ),
+        Panel(
             "kiosk_states",
             Kind.STATE_TIMELINE,
             (Line(Query("kiosk_state", "state", Aggregate.MAX, group=("site", "device"))),),
@@ -180,6 +293,27 @@ CENTRES = Page(
             low=0,
         ),
         Panel(
+            "technician_errands",
+            Kind.TIME_SERIES,
+            (Line(_errands("repair"), "errand_repair"), Line(_errands("refill"), "errand_refill")),
+            unit="count",
+            least_window_s=900,
+            stacked=True,
+            bars=True,
+            everywhere=True,
+            low=0,
+        ),
+        Panel(
+            "outages",
+            Kind.TIME_SERIES,
+            (Line(_outages("power"), "lost_power"), Line(_outages("uplink"), "lost_uplink")),
+            unit="count",
+            least_window_s=3_600,
+            stacked=True,
+            bars=True,
+            low=0,
+        ),
+        Panel(
             "co2",
             Kind.TIME_SERIES,
             (Line(Query("centre_air", "co2_ppm", Aggregate.MEAN, group=("site",))),),
@@ -206,19 +340,9 @@ CENTRES = Page(
             high=2_000,
             width=4,
         ),
-        Panel(
-            "paper",
-            Kind.BAR_GAUGE,
-            (Line(Query("kiosk_state", "paper_pct", Aggregate.LAST, group=("site", "device"))),),
-            unit="percent",
-            span=Span.RECENT,
-            thresholds=(Threshold(0, Level.BAD), Threshold(15, Level.WATCH), Threshold(30, Level.GOOD)),
-            low=0,
-            high=100,
-            order="lowest",
-            most_series=8,
-            width=8,
-        ),
+        _supply("paper", "paper_pct"),
+        _supply("toner", "toner_pct"),
+        _supply("blanks", "blanks_pct"),
         Panel(
             "power",
             Kind.TIME_SERIES,

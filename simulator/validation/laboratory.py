@@ -26,21 +26,41 @@ ZHENRU = (121.4, 31.25)
 _SLICE_S = 6 * 3_600.0
 
 UNDISTURBED: dict[str, Any] = {
-    "mtbf_h": 100_000.0,
-    "mttr_h": 1e-6,
+    "card_reader_mtbf_h": 1_000_000.0,
+    "frozen_screen_mtbf_h": 1_000_000.0,
+    "network_mtbf_h": 1_000_000.0,
+    "card_reader_mttr_h": 1e-6,
+    "frozen_screen_mttr_h": 1e-6,
+    "network_mttr_h": 1e-6,
     "jam_per_session": 0.0,
+    "maintenance_every_d": 0.0,
+    "power_outages_per_year": 0.0,
+    "uplink_outages_per_year": 0.0,
     "failed_share": 0.0,
     "assisted_share": 0.0,
     "assisted_share_over_75": 0.0,
+    "assisted_share_60_to_74": 0.0,
+    "under_35_share": 0.0,
+    "sixty_to_74_share": 0.0,
     "over_75_share": 0.0,
+    "together_share": 0.0,
+    "retrial_share": 0.0,
+    "gate_card_s": 0.0,
+    "gate_code_s": 0.0,
+    "gate_face_s": 0.0,
+    "gate_unknown_share": 0.0,
+    "gate_tries": 100,
     "stay_before_s": 0.0,
     "stay_after_s": 0.0,
     "return_to_queue": 1.0,
     "patience_mean_s": 86_400.0,
+    "patience_weibull_shape": 1.0,
     "balk_at_persons": 1_000,
     "service_mean_s": SERVICE_S,
     "refill_after_h": 1e-6,
     "sheets_per_roll": 100_000,
+    "pages_per_toner": 1_000_000,
+    "blanks_per_box": 100_000,
     "day_cv": 0.0,
     "hour_cv": 0.0,
 }
@@ -60,7 +80,7 @@ class SteadyDemand:
     """People who come at a constant rate."""
 
     def __init__(self, site: Site, rate_per_s: float) -> None:
-        self._env, self._draws, self._gap_s = site.env, site.stream("steady arrivals"), 1 / rate_per_s
+        self._env, self._draws, self._gap_s = site.env, site.stream("arrivals at a constant rate"), 1 / rate_per_s
 
     def wait_for_next(self) -> Generator[Any, Any, None]:
         yield self._env.timeout(self._draws.exponential(self._gap_s))
@@ -86,9 +106,13 @@ class LaboratoryCentre(Centre):
     def __init__(self, site: Site, kiosks: int, rate_per_s: float, p: CentreParameters, weather: Weather) -> None:
         super().__init__(site, ["household"] * kiosks, 1e-9, None, p, weather)
         self._demand = SteadyDemand(site, rate_per_s)  # type: ignore[assignment]
+        self._laboratory: Stream | None = None
 
     def draw_sessions_from(self, draws: Stream) -> None:
-        self._people = draws
+        self._laboratory = draws
+
+    def _draws_of(self, visitor: int) -> Stream:
+        return self._laboratory or super()._draws_of(visitor)
 
 
 @dataclass(frozen=True)
@@ -124,7 +148,7 @@ def observe(
         site, kiosks, rate_per_s, CentreParameters(**{**UNDISTURBED, **parameters}), weather_of(town)
     )
     if exponential:
-        draws = ExponentialSessions(seed, "laboratory", "people")
+        draws = ExponentialSessions(seed, "laboratory", "visitors")
         draws.patient = patient
         centre.draw_sessions_from(draws)
     warm_s = 36_000.0
@@ -146,7 +170,7 @@ def observe(
                 )
         town.outbox.clear()
         for kiosk in centre.kiosks:
-            kiosk.paper_pct = 100.0  # never the few minutes of a refill
+            kiosk.fill()  # never the few minutes of a refill
     wait_s, session_s = np.array(sessions, dtype=np.float64).reshape(-1, 2).T
     arrivals, balked, reneged, waiting = np.array(minutes, dtype=np.float64).T
     return Heard(wait_s, session_s, arrivals, balked, reneged, waiting, end_s - warm_s)

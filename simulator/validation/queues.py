@@ -14,8 +14,8 @@ import simpy
 
 from haina.contract.centre import SERVICES
 from simulator.centres import CentreParameters
-from simulator.centres.centre import _RELATIVE_TIME
 from simulator.centres.kiosk import FAULT
+from simulator.centres.visitor import WORK, ages
 from simulator.randomness import Stream
 from simulator.validation import theory
 from simulator.validation.finding import ALPHA, Finding, Settings
@@ -93,9 +93,7 @@ def erlang_a(settings: Settings) -> list[Finding]:
 def pollaczek_khinchine(settings: Settings) -> list[Finding]:
     """M/G/1 with the model's own sessions: a mixture of lognormals by service, age and remote help."""
     p = CentreParameters()
-    told = {
-        name: getattr(p, name) for name in ("over_75_share", "assisted_share", "assisted_share_over_75", "service_cv")
-    }
+    told = {name: getattr(p, name) for name in _MIXTURE}
     first, second = session_moments(CentreParameters(**{**UNDISTURBED, **told}))
     rate = 0.6 / first
     heard = observe(
@@ -113,19 +111,27 @@ def pollaczek_khinchine(settings: Settings) -> list[Finding]:
     ]
 
 
+_MIXTURE = (
+    "under_35_share",
+    "sixty_to_74_share",
+    "over_75_share",
+    "assisted_share",
+    "assisted_share_60_to_74",
+    "assisted_share_over_75",
+    "service_cv",
+)
+
+
 def session_moments(p: CentreParameters) -> tuple[float, float]:
     """First and second moment of a session at a household kiosk, from the parameters, in s and s²."""
-    times = [_RELATIVE_TIME[service] for service in SERVICES["household"]]
+    times = [WORK[service].relative_time for service in SERVICES["household"]]
     relative = [time * len(times) / math.fsum(times) for time in times]
     first = second = 0.0
-    for age_share, slower, assisted in (
-        (1 - p.over_75_share, 1.0, p.assisted_share),
-        (p.over_75_share, p.over_75_slower, p.assisted_share_over_75),
-    ):
-        for help_share, help_slower in ((1 - assisted, 1.0), (assisted, p.assisted_slower)):
+    for age in ages(p):
+        for help_share, help_slower in ((1 - age.assisted_share, 1.0), (age.assisted_share, p.assisted_slower)):
             for time in relative:
-                share = age_share * help_share / len(relative)
-                mean_s = p.service_mean_s * time * slower * help_slower
+                share = age.share * help_share / len(relative)
+                mean_s = p.service_mean_s * time * age.slower * help_slower
                 first += share * mean_s
                 second += share * mean_s**2 * (1 + p.service_cv**2)
     return first, second
@@ -135,7 +141,7 @@ def kiosk_availability(settings: Settings) -> list[Finding]:
     """Forty kiosks that only fail and are repaired, looked at four times a failure cycle's memory apart."""
     mtbf_s, mttr_s, look_s, kiosks = 180.0, 45.0, 150.0, 40
     town = found_town(settings.seed)
-    p = CentreParameters(**{**UNDISTURBED, "mtbf_h": mtbf_s / 3_600, "mttr_h": mttr_s / 3_600})
+    p = CentreParameters(**{**UNDISTURBED, "card_reader_mtbf_h": mtbf_s / 3_600, "card_reader_mttr_h": mttr_s / 3_600})
     site = town.site("a01", "laboratory", "centre", (121.4, 31.25))
     centre = LaboratoryCentre(site, kiosks, 1e-9, p, weather_of(town))
     looks, down = settings.sized(600, 1_500), 0

@@ -141,7 +141,7 @@ def test_two_events_in_the_same_millisecond_have_different_times() -> None:
 
 
 def test_line_protocol_quotes_texts_and_leaves_out_what_is_absent() -> None:
-    session = Point("kiosk_session", "a01", "c01", "kiosk-1", 1_000, 2, 5, ("id_card", "completed", 1.5, None))
+    session = Point("kiosk_session", "a01", "c01", "kiosk-1", 1_000, 2, 5, ("id_card", "completed", 1.5, *[None] * 5))
     assert line_protocol(session) == (
         'kiosk_session,area=a01,device=kiosk-1,site=c01 service="id_card",outcome="completed",wait_s=1.5,'
         "boot=2i,seq=5i 1000000005"

@@ -106,7 +106,9 @@ def edge_cases(area: str) -> list[Point]:
                 outside = (round(draw.gauss(0, 15), 1), float(draw.randint(0, 100)), 12.0, draw.random() < 0.3)
                 points.append(Point("weather", area, site, device, moment, 1, seq, outside))
                 fault = draw.choice(["none", "none", "paper_jam", "network"])
-                points.append(Point("kiosk_state", area, site, device, moment, 1, seq, (seq % 4, fault, 50.5)))
+                points.append(
+                    Point("kiosk_state", area, site, device, moment, 1, seq, (seq % 4, fault, 50.5, None, None))
+                )
     draw.shuffle(points)
     return points
 

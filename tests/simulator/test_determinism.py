@@ -52,10 +52,16 @@ def test_the_same_commands_at_the_same_time_give_the_same_bytes() -> None:
     assert fingerprint(towns[0]) == fingerprint(towns[1])
 
 
+MORE = "areas: {a01: {centres: 3, homes: 7}, a02: {homes: 4}, a03: {centres: 1, homes: 1}}\nboost: 300\n"
+SHARES_NOTHING = (
+    "parameters: {centre: {centres_per_operator: 0, centres_per_technician: 0, retrial_elsewhere: 0, "
+    "frozen_screen_mtbf_h: 20, assisted_share: 0.5}}\n"
+)
+
+
 def test_one_more_home_and_one_more_centre_change_nobody_elses_bytes() -> None:
-    before, _ = build(TEXT, start_ms=MORNING_MS)
-    more = "areas: {a01: {centres: 3, homes: 7}, a02: {homes: 4}, a03: {centres: 1, homes: 1}}\nboost: 300\n"
-    after, _ = build(more, start_ms=MORNING_MS)
+    before, _ = build(TEXT + SHARES_NOTHING, start_ms=MORNING_MS)
+    after, _ = build(MORE + SHARES_NOTHING, start_ms=MORNING_MS)
     live(before, 6 * HOUR_S)
     live(after, 6 * HOUR_S)
     said_before, said_after = by_device(before), by_device(after)
@@ -64,9 +70,26 @@ def test_one_more_home_and_one_more_centre_change_nobody_elses_bytes() -> None:
         assert said == said_after[device], device
 
 
+def test_centres_that_share_operators_and_technicians_share_no_draws() -> None:
+    often = "parameters: {centre: {retrial_share: 0, assisted_share: 0.5, frozen_screen_mtbf_h: 20}}\n"
+    before, _ = build(TEXT + often, start_ms=MORNING_MS)
+    after, _ = build(MORE + often, start_ms=MORNING_MS)
+    live(before, 6 * HOUR_S)
+    live(after, 6 * HOUR_S)
+    said_before, said_after = by_device(before), by_device(after)
+    changed = {device for device, said in said_before.items() if said != said_after[device]}
+    assert changed, "a call or a repair should have waited for another centre's"
+    of_centres = ("c01/", "c13/", "o01/")
+    assert all(device.startswith(of_centres) for device in changed)
+    for centre in ("c01", "c13"):  # the same people come at the same time
+        assert said_before[f"{centre}/gate"] == said_after[f"{centre}/gate"]
+
+
 def test_a_parameter_of_the_centres_changes_nothing_in_the_homes() -> None:
     plain, _ = build(TEXT, start_ms=MORNING_MS)
-    changed, _ = build(TEXT + "parameters: {centre: {patience_mean_s: 60, mtbf_h: 5}}\n", start_ms=MORNING_MS)
+    changed, _ = build(
+        TEXT + "parameters: {centre: {patience_mean_s: 60, frozen_screen_mtbf_h: 5}}\n", start_ms=MORNING_MS
+    )
     live(plain, 2 * HOUR_S)
     live(changed, 2 * HOUR_S)
     said, said_changed = by_device(plain), by_device(changed)

@@ -88,12 +88,12 @@ def times(owner: Any, method: str, factor: float) -> Break:
 
 
 def repairs_take(factor: float) -> Break:
-    right = Kiosks.take_out
+    right = Kiosks._repair
 
-    def wrong(self: Any, kiosk: Any, state: Any, fault: Any, length_s: Any) -> None:
-        right(self, kiosk, state, fault, length_s * factor)
+    def wrong(self: Any, kiosk: Any, fault: Any, notice_s: Any, work_s: Any) -> Any:
+        return right(self, kiosk, fault, notice_s, work_s * factor)
 
-    return lambda patch: patch.setattr(Kiosks, "take_out", wrong)
+    return lambda patch: patch.setattr(Kiosks, "_repair", wrong)
 
 
 def poisson_of(factor: float) -> Break:

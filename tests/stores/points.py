@@ -17,6 +17,15 @@ def build_points(count: int, *, first: int = 1, area: str = "caoyang", devices: 
             points.append(Point("wearable", area, "home-1", device, moment, boot, number, values))
         else:
             points.append(
-                Point("kiosk_state", area, "centre-1", device, moment, boot, number, (number % 4, "none", 50.0))
+                Point(
+                    "kiosk_state",
+                    area,
+                    "centre-1",
+                    device,
+                    moment,
+                    boot,
+                    number,
+                    (number % 4, "none", 50.0, None, None),
+                )
             )
     return points

@@ -70,7 +70,7 @@ def test_texts_come_back_letter_by_letter(influx: RunningInflux) -> None:
     store, _, url = build_store(influx)
     texts = ['say "no"', "back\\slash", "\\", '\\"', "a,b=c d", "卡纸", " ", "'", "#", "%s %d"]
     points = [
-        Point("kiosk_state", "a", "s", "d", START_MS, 1, number, (0, text, 50.0))
+        Point("kiosk_state", "a", "s", "d", START_MS, 1, number, (0, text, 50.0, None, None))
         for number, text in enumerate(texts, start=1)
     ]
     store.write("journal", len(points), points)
