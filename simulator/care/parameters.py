@@ -117,7 +117,7 @@ class CareParameters(Parameters):
     spo2_sd_pct: float = parameter(1.3, "%", ASSUMED, "Its spread between people.", ge=0, le=5)
     spo2_moment_sd_pct: float = parameter(0.5, "%", "BIDMC, PhysioNet", "Its spread within minutes.", ge=0, le=5)
     beat_interval_sd_ms: float = parameter(
-        35.0, "ms", ASSUMED, "Spread of the times between beats (SDNN of a minute).", ge=0, le=300
+        35.0, "ms", ASSUMED, "Spread of the times between beats (SDNN of a minute).", gt=0, le=300
     )
     skin_c: float = parameter(34.15, "°C", _TIHM, "Skin at the wrist, awake.", ge=25, le=40)
     skin_sd_c: float = parameter(0.6, "°C", _TIHM, "Its spread between people.", ge=0, le=3)
