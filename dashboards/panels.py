@@ -12,7 +12,8 @@ A window that is still running holds too few readings. Where that would mislead 
 aggregated across devices -- the console shows whole windows only (`Panel.whole_windows_only`).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -180,7 +181,7 @@ class SiteKind:
     """
 
     id: str
-    colour: Literal["teal", "blue", "amber", "violet", "rose", "olive"]
+    colour: Literal["teal", "blue", "amber", "violet", "rose", "olive", "navy", "brown"]
     radius: float = 6
     headlines: tuple[Headline, ...] = ()
 
@@ -189,13 +190,15 @@ class SiteKind:
 class Page:
     """One page: key `page.<id>` of the catalogue, its panels in reading order, and the kinds of site it is about.
 
-    `rank` is its place in the menu; pages of one rank stand in the order of their ids.
+    `rank` is its place in the menu; pages of one rank stand in the order of their ids. `quiet_s` says of measurements
+    that may be silent for more than two hours for how long; None is for ever, such as of falls.
     """
 
     id: str
     panels: tuple[Panel, ...]
     sites: tuple[SiteKind, ...] = ()
     rank: int = 5
+    quiet_s: Mapping[str, int | None] = field(default_factory=dict)
 
     def panel(self, panel_id: str) -> Panel:
         """The panel called `panel_id`. Raises KeyError with a sentence."""

@@ -116,6 +116,7 @@ def _head(page: Page, language: Language, theme: str) -> str:
         "range_s": {name: seconds for name, (seconds, _) in RANGES.items()},
         "areas": [{"id": area.id, "en": area.name_en, "zh": area.name_zh} for area in zone.areas()],
         "measurements": list(MEASUREMENTS),
+        "quiet_s": {name: seconds for about in PAGES.values() for name, seconds in about.quiet_s.items()},
         "kinds": {kind.id: _describe_kind(kind, about, language) for about in PAGES.values() for kind in about.sites},
         "panels": {panel.id: describe(panel, language) for panel in page.panels},
         "text": catalogue(language),

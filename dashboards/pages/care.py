@@ -172,4 +172,5 @@ CARE = Page(
         ),
     ),
     rank=2,
+    quiet_s={"sos_button": 36 * _HOUR_S, "wearable_fall": None, "home_door": 24 * _HOUR_S, "home_smoke": 24 * _HOUR_S},
 )

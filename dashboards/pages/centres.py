@@ -377,4 +377,5 @@ CENTRES = Page(
         ),
     ),
     rank=1,
+    quiet_s={"kiosk_session": 86_400},
 )

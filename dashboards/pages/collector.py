@@ -26,15 +26,15 @@ READINGS = Panel(
     Kind.BAR_CHART,
     tuple(Line(readings(name), f"m_{name}") for name in MEASUREMENTS),
     span=Span.RANGE,
-    most_series=40,
+    most_series=60,
     width=4,
-    height=10,
+    height=12,
 )
 
 COLLECTOR = Page(
     "collector",
     (
-        replace(MESSAGES, width=8, height=10),
+        replace(MESSAGES, most_series=60, width=8, height=12),
         READINGS,
         _by_area("kiosk_readings_by_area", "kiosk_state"),
         _by_area("wearable_readings_by_area", "wearable"),

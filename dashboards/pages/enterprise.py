@@ -99,7 +99,8 @@ ENTERPRISE = Page(
     sites=(
         SiteKind(
             "enterprise-office",
-            "olive",
+            "rose",
+            radius=7,
             headlines=(
                 Headline("enterprises", last("enterprises", "enterprises"), "none", recent_s=2 * _HOURLY_S),
                 Headline("open_cases", last("enterprises", "open_cases"), "none", recent_s=2 * _HOURLY_S),
@@ -107,4 +108,5 @@ ENTERPRISE = Page(
         ),
     ),
     rank=4,
+    quiet_s={"licence_case": None, "startup_tenancy": None},
 )

@@ -205,7 +205,7 @@ GOVERNANCE = Page(
     sites=(
         SiteKind(
             "grid-station",
-            "blue",
+            "brown",
             headlines=(
                 Headline("open_incidents", last("incident_backlog", "open_incidents"), "none"),
                 Headline("overdue_incidents", last("incident_backlog", "overdue_incidents"), "none"),
@@ -214,7 +214,7 @@ GOVERNANCE = Page(
         ),
         SiteKind(
             "block",
-            "violet",
+            "brown",
             radius=3,
             headlines=(
                 Headline("noise", last("street_noise", "level_db"), "decibel", 1),
@@ -226,4 +226,5 @@ GOVERNANCE = Page(
         ),
     ),
     rank=3,
+    quiet_s={"incident": 24 * _HOURLY_S},
 )

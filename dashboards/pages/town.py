@@ -59,7 +59,7 @@ MESSAGES = Panel(
     least_window_s=300,
     stacked=True,
     low=0,
-    most_series=40,
+    order="highest",
     decimals=1,
 )
 

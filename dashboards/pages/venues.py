@@ -163,7 +163,8 @@ VENUES = Page(
         SiteKind("shopping", "violet", headlines=_HEADLINES),
         SiteKind("leisure", "olive", headlines=_HEADLINES),
         SiteKind("incubator", "rose", headlines=_HEADLINES),
-        SiteKind("institute", "amber", headlines=_HEADLINES),
+        SiteKind("institute", "navy", headlines=_HEADLINES),
     ),
     rank=3,
+    quiet_s={"venue_booking": 12 * 3_600},
 )

@@ -24,6 +24,7 @@ _MORNING_ROUND_H = 6  # assumed
 _BUSY_H = (8, 21)  # assumed: four in five vehicles stop in these hours
 _QUIET_THINNING = 0.295  # so that they do: 13 busy hours, 11 quiet ones
 _DAY_H = (6, 22)  # GB 3096-2008: day and night
+_AWAKE = (0.4, 1.3)  # assumed: people about at night and by day against the mean of both; 8 and 16 hours average to 1
 _STAY_CV, _NOISE_CV = 0.9, 0.7  # assumed
 _DETECTED_AFTER_S = 60.0  # assumed: the lift's monitor makes sure
 _MOST_FILL_PCT = 160.0  # what lies beside a bin that is full
@@ -32,8 +33,9 @@ _MOST_FILL_PCT = 160.0  # what lies beside a bin that is full
 class Bin:
     """A litter bin; `fill_pct` beyond 100 lies beside it."""
 
-    def __init__(self, device: Device, fill_pct: float, is_stuck: bool) -> None:
+    def __init__(self, device: Device, fill_pct: float, is_stuck: bool, pace: float) -> None:
         self.device = device
+        self.pace = pace  # how fast it fills against the others
         self.fill_pct = fill_pct
         self.stuck_at_pct = min(fill_pct, 95.0) if is_stuck else None
         self.overflow: Trouble | None = None
@@ -76,6 +78,7 @@ class Block:
                 site.device(f"bin-{number}", "smart-bin"),
                 fittings.uniform(0, 80),
                 fittings.chance(p.bin_stuck_share),
+                fittings.lognormal_mean_cv(1.0, p.bin_pace_cv),
             )
             for number in range(1, p.bins + 1)
         ]
@@ -165,19 +168,19 @@ class Block:
     def report_hour(self, at_s: float) -> None:
         """What bins, lifts and the camera say by the hour."""
         hour = self._site.town.local_hour(at_s)
+        awake = _AWAKE[_DAY_H[0] <= hour < _DAY_H[1]]
         for each in self._bins:
-            self._fill(each, is_round=int(hour) == _MORNING_ROUND_H)
+            self._fill(each, awake, is_round=int(hour) == _MORNING_ROUND_H)
             each.device.send(BIN_FILL, {"fill_pct": each.says_pct()}, at_s)
-        awake = 0.2 if hour < _DAY_H[0] or hour >= _DAY_H[1] else 1.4
         for lift in self._lifts:
             if lift.is_running:
                 lift.trips += self._trips.poisson(min(self._p.lift_trips_per_day / 24 * awake, 100.0))
             lift.say()
         self._camera.send(PARKING_CAMERA, {"vehicles": min(self._seen, 1_000)}, at_s)
 
-    def _fill(self, litter_bin: Bin, is_round: bool) -> None:
+    def _fill(self, litter_bin: Bin, awake: float, is_round: bool) -> None:
         p, draws = self._p, self._filling
-        brought_pct = 100 / p.bin_full_h
+        brought_pct = 100 / p.bin_full_h * litter_bin.pace * awake
         if p.bin_fill_cv:
             brought_pct = draws.lognormal_mean_cv(brought_pct, p.bin_fill_cv)
         litter_bin.fill_pct = min(litter_bin.fill_pct + brought_pct, _MOST_FILL_PCT)

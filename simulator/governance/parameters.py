@@ -22,7 +22,8 @@ class GovernanceParameters(Parameters):
     # What goes wrong in a block.
     bins: int = parameter(6, "1", ASSUMED, "Litter bins of a block.", ge=0, le=100)
     lifts: int = parameter(3, "1", ASSUMED, "Lifts of a block.", ge=0, le=100)
-    bin_full_h: float = parameter(30.0, "h", ASSUMED, "Mean time in which a bin fills.", gt=1, le=10_000)
+    bin_full_h: float = parameter(42.0, "h", ASSUMED, "Mean time in which a bin fills.", gt=1, le=10_000)
+    bin_pace_cv: float = parameter(0.35, "1", ASSUMED, "Spread of it between bins (lognormal).", ge=0, le=2)
     bin_fill_cv: float = parameter(0.7, "1", ASSUMED, "CV of what an hour brings (lognormal).", ge=0, le=5)
     bin_missed_share: float = parameter(0.04, "1", ASSUMED, "Morning rounds that leave out a bin.", ge=0, le=1)
     bin_stuck_share: float = parameter(0.04, "1", ASSUMED, "Bins whose sensor says the same for ever.", ge=0, le=1)

@@ -48,6 +48,7 @@ class VenueParameters(RoomParameters):
 
     height_m: float = parameter(4.0, "m", ASSUMED, "Height of the rooms.", gt=0, le=20)
     loss_w_per_k_m2: float = parameter(1.5, "W/(K m²)", ASSUMED, "Heat through the shell per floor area.", gt=0, le=50)
+    hvac_w_per_m2: float = parameter(60.0, "W/m²", ASSUMED, "Heat the air conditioner can move.", gt=0, le=1_000)
 
     particles_enter: float = parameter(1.0, "1", _PTEAM, "Outdoor fine particles that get in with air.", ge=0, le=1)
     particles_settle_per_h: float = parameter(0.39, "1/h", _PTEAM, "Fine particles that settle indoors.", ge=0, le=10)

@@ -34,6 +34,7 @@ from haina.contract import (
 )
 from haina.contract.care import ROOMS
 from haina.contract.centre import SERVICES
+from haina.contract.governance import INCIDENT_KINDS
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -172,6 +173,66 @@ def say_minute(writer: Writer, at_ms: int, step: int) -> None:
     if at_ms % (5 * MINUTE_MS) == 0:
         values = {"temperature_c": 6.0 + 8 * wave, "humidity_pct": 70.0 - 20 * wave, "pm25_ug_m3": 35.0 + step % 30}
         writer.say("weather", "w01", "station", at_ms, **values, rain=False)
+    say_zone(writer, at_ms, step, wave)
+
+
+def say_zone(writer: Writer, at_ms: int, step: int, wave: float) -> None:
+    """What venues, street blocks, a grid station and an enterprise office say at this minute."""
+    for number, (site, use) in enumerate({"s01": "shopping", "l02": "leisure", "i03": "incubator"}.items()):
+        inside = round(80 * wave * (number + 1)) + step % 5
+        doors = {"entries_persons": 4 + step % 3, "exits_persons": 4, "occupancy_persons": inside}
+        writer.say("venue_door", site, "door", at_ms, use=use, open=wave > 0, **doors)
+        air = {"co2_ppm": 420.0 + inside, "temperature_c": 22.5, "humidity_pct": 48.0, "pm25_ug_m3": 12.0 + step % 9}
+        writer.say("venue_air", site, "air", at_ms, **air)
+        writer.say("venue_energy", site, "power", at_ms, power_w=9_000 + 40.0 * inside, energy_kwh=500 + step * 1.5)
+        used = round(5 * wave)
+        resource = ("court", "desk", "room")[number]
+        writer.say("venue_units", site, "units", at_ms, resource=resource, units=6, booked_units=used, used_units=used)
+        event = ("used", "used", "no_show", "booked", "refused", "cancelled")[(step + number) % 6]
+        writer.say("venue_booking", site, "units", at_ms, resource=resource, event=event, hours=1, lead_h=18.5)
+    level_db = 50.0 + 4 * wave + (step % 40 == 0) * 15
+    writer.say("street_noise", "b01", "noise", at_ms, level_db=level_db)
+    waiting = {"waiting_incidents": step % 3, "overdue_incidents": 0, "oldest_s": 60.0 * (step % 30)}
+    writer.say(
+        "incident_backlog",
+        "k01",
+        "desk",
+        at_ms,
+        open_incidents=step % 4,
+        unassigned_incidents=step % 2,
+        **waiting,
+        free_members=2,
+    )
+    stage = ("opened", "assigned", "arrived", "closed")[step % 4]
+    ended = {"outcome": ("resolved", "moved_on", "nothing_found")[step % 3], "late": step % 16 == 3}
+    writer.say(
+        "incident",
+        "k01",
+        "desk",
+        at_ms,
+        number=step // 4 + 1,
+        incident=INCIDENT_KINDS[step // 4 % len(INCIDENT_KINDS)],
+        stage=stage,
+        source=("sensor", "resident")[step // 4 % 2],
+        block="b01",
+        priority=4,
+        since_opened_s=300.0 * (step % 4) + step % 7,
+        stage_s=300.0,
+        **(ended if stage == "closed" else {}),
+    )
+    if step % 12 == 0:
+        for number in range(1, 4):
+            writer.say("bin_fill", "b01", f"bin-{number}", at_ms, fill_pct=float((step * number) % 101))
+            writer.say("lift_state", "b01", f"lift-{number}", at_ms, state=int(step % 60 == 0), trips=9)
+        writer.say("parking_camera", "b01", "camera", at_ms, vehicles=step % 3)
+        register = {"enterprises": 6_000 + step // 24, "jobs": 36_000 + step, "open_cases": step % 5}
+        writer.say("enterprises", "e01", "register", at_ms, **register, founded=1, dissolved=0)
+        writer.say("incubator_tenants", "i03", "tenants", at_ms, offices=30, startups=24 + step % 4, jobs=80 + step % 9)
+        tenancy = ("moved_in", "turned_away", "graduated", "closed")[step // 12 % 4]
+        writer.say("startup_tenancy", "i03", "tenants", at_ms, event=tenancy, jobs=4, stayed_d=120.0)
+        case = {"licence": ("founding", "change", "closing")[step // 12 % 3], "number": step // 12 + 1}
+        writer.say("licence_case", "e01", "register", at_ms, **case, event="filed", took_h=0.0)
+        writer.say("licence_case", "e01", "register", at_ms, **case, event="granted", took_h=0.5 + step % 5)
 
 
 class TownOnBroker:

@@ -1,9 +1,9 @@
 // The collector's own account, and how old the newest reading of each measurement is.
 import { live } from "/assets/live.js";
 import { h } from "/assets/dom.js";
-import { measurements, number, span, t } from "/assets/words.js";
+import { measurements, number, quietS, span, t } from "/assets/words.js";
 
-const OLD_S = { sos_button: 86_400 * 1.5, wearable_fall: Infinity, kiosk_session: 86_400, home_door: 86_400, home_smoke: 86_400 };
+const QUIET_S = 7_200; // what reports by the clock does so hourly at least
 
 const STATES = {
   online: () => t("console.device_online"),
@@ -114,12 +114,16 @@ function drawDevices(told) {
   return [counts, h("div", { class: "scroll" }, h("table", {}, head, h("tbody", {}, ...rows)))];
 }
 
+function quiet(name) {
+  return name in quietS ? (quietS[name] ?? Infinity) : QUIET_S;
+}
+
 function drawFresh(told) {
   const now = live.state?.clock?.time ?? told?.now_ms ?? 0;
   const rows = measurements.map((name) => {
     const latest = told?.latest_ms?.[name];
     const ageS = latest ? Math.max(0, (now - latest) / 1000) : null;
-    const level = ageS === null ? "none" : ageS > (OLD_S[name] ?? 7_200) ? "watch" : "";
+    const level = ageS === null ? "none" : ageS > quiet(name) ? "watch" : "";
     return h("li", { class: level }, h("span", { text: t(`line.m_${name}`) }), h("b", { text: ageS === null ? "–" : span(ageS) }));
   });
   return h("ul", { class: "ages" }, ...rows);

@@ -67,9 +67,10 @@ function dotStyle(site, zoom) {
 export function map(element) {
   const place = h("div", { class: "ground" });
   const legend = h("ul", { class: "legend" });
+  const kindLegend = h("ul", { class: "legend kinds" });
   const note = h("p", { class: "illustrative", text: t("console.illustrative") });
   element.replaceChildren(
-    h("section", { class: "panel map", "aria-label": t("console.map_of_town") }, place, legend, note),
+    h("section", { class: "panel map", "aria-label": t("console.map_of_town") }, place, legend, kindLegend, note),
   );
   const chart = L.map(place, {
     preferCanvas: true,
@@ -178,6 +179,7 @@ export function map(element) {
     }
     element.dataset.sites = dots.size;
     drawLegend();
+    drawKinds();
     if (popupSite && changed?.some((site) => site.id === popupSite)) fillPopup(popupSite);
   }
 
@@ -191,6 +193,21 @@ export function map(element) {
         return item;
       });
     legend.replaceChildren(...rows);
+  }
+
+  // Which colour is what: the kinds that are there, the large dots first.
+  function drawKinds() {
+    const there = [...new Set([...live.sites.values()].map((site) => site.kind))].filter((kind) => kind in kinds);
+    if (there.join() === kindLegend.dataset.kinds) return;
+    kindLegend.dataset.kinds = there.join();
+    const order = there.sort((one, other) => kinds[other].radius - kinds[one].radius);
+    kindLegend.replaceChildren(
+      ...order.map((kind) => {
+        const dot = h("i", { "aria-hidden": "true", class: kinds[kind].radius < IS_SMALL ? "small" : "" });
+        dot.style.background = `var(--dot-${kinds[kind].colour})`;
+        return h("li", {}, dot, kinds[kind].name);
+      }),
+    );
   }
 
   // A site's popup

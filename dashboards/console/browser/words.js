@@ -9,6 +9,7 @@ export const areas = told.areas;
 export const panels = told.panels;
 export const kinds = told.kinds;
 export const measurements = told.measurements;
+export const quietS = told.quiet_s;
 export const language = told.language;
 export const languages = told.languages;
 
