@@ -102,6 +102,7 @@ def edge_cases(area: str) -> list[Point]:
                     None if draw.random() < 0.5 else float(draw.randint(50, 120)),
                     None if draw.random() < 0.9 else 97.0,
                 )
+                values += (None,) * (len(MEASUREMENTS["wearable"].fields) - len(values))  # it may grow
                 points.append(Point("wearable", area, site, device, moment, 1, seq, values))
                 outside = (round(draw.gauss(0, 15), 1), float(draw.randint(0, 100)), 12.0, draw.random() < 0.3)
                 points.append(Point("weather", area, site, device, moment, 1, seq, outside))
