@@ -85,8 +85,8 @@ def plan(seed: int, *, full: bool = False) -> Plan:
         influxdb,
         two_collectors,
         window=dice.choice((2_000, 5_000, 20_000)),
-        speed=dice.choice((60, 300, 600)),
-        history_h=dice.choice((120, 240)) if full else dice.choice((6, 12)),
+        speed=dice.choice((30, 60, 120)),
+        history_h=dice.choice((48, 96)) if full else dice.choice((6, 12)),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
     )
 
