@@ -65,8 +65,8 @@ class ClockWish(msgspec.Struct, forbid_unknown_fields=True):
     paused: bool | None = None
 
 
-class RestartWish(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /api/restart`."""
+class KioskWish(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /api/restart` and `POST /api/dispatch`."""
 
     area: str
     site: str
@@ -157,13 +157,20 @@ class Console:
 
     async def restart(self, request: Request) -> Response:
         """Restart a kiosk; answer what it replied."""
-        wish = await _body(request, RestartWish)
+        return await self._wish_of_kiosk(request, "restart")
+
+    async def dispatch(self, request: Request) -> Response:
+        """Send a technician to a kiosk; answer what it replied."""
+        return await self._wish_of_kiosk(request, "dispatch")
+
+    async def _wish_of_kiosk(self, request: Request, name: str) -> Response:
+        wish = await _body(request, KioskWish)
         try:
             for level in (wish.area, wish.site, wish.device):
                 check_level(level)
         except BadTopic as wrong:
             raise HTTPException(422, str(wrong)) from None
-        return await self._wish(wish.area, wish.site, wish.device, "restart", {})
+        return await self._wish(wish.area, wish.site, wish.device, name, {})
 
     async def _wish(self, area: str, site: str, device: str, name: str, args: dict[str, Any]) -> Response:
         try:
@@ -187,6 +194,7 @@ class Console:
             ("/api/zone.geojson", self.zone, ["GET"]),
             ("/api/clock", self.set_clock, ["POST"]),
             ("/api/restart", self.restart, ["POST"]),
+            ("/api/dispatch", self.dispatch, ["POST"]),
             ("/healthz", self.health, ["GET"]),
         ):
             app.router.add_route(path, answer, methods=methods)

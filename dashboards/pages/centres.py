@@ -295,7 +295,7 @@ CENTRES = Page(
         Panel(
             "technician_errands",
             Kind.TIME_SERIES,
-            (Line(_errands("repair"), "errand_repair"), Line(_errands("refill"), "errand_refill")),
+            (Line(_errands("repair kiosk"), "errand_repair"), Line(_errands("refill kiosk"), "errand_refill")),
             unit="count",
             least_window_s=900,
             stacked=True,

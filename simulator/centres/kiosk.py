@@ -269,7 +269,7 @@ class Kiosks:
         try:
             if fault not in CURED_BY_ITSELF and self._support.technicians is not None:
                 yield self._env.timeout(notice_s) | kiosk.called
-                technician = yield from self._support.send_technician(self._site, "repair", REPAIR)
+                technician = yield from self._support.send_technician(self._site, "repair kiosk", REPAIR)
             yield self._env.timeout(work_s)
         except simpy.Interrupt:
             pass
@@ -298,7 +298,7 @@ class Kiosks:
     def _bring(self, kiosk: Kiosk, refill: Refill, after_s: float) -> Process:
         """A technician brings everything the kiosk uses, waits for the end of a session, and fills it."""
         yield self._env.timeout(after_s) | refill.hurried
-        technician = yield from self._support.send_technician(self._site, "refill", REFILL)
+        technician = yield from self._support.send_technician(self._site, "refill kiosk", REFILL)
         if kiosk.state == BUSY:
             refill.freed = self._env.event()
             yield refill.freed

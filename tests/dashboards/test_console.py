@@ -257,7 +257,7 @@ def test_history_shows_how_far_it_has_come(rig):
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
-def test_a_site_chosen_by_name_opens_on_the_map_and_its_faulty_kiosk_can_be_restarted(rig):
+def test_a_site_chosen_by_name_opens_on_the_map_and_its_faulty_kiosk_can_be_restarted_or_repaired(rig):
     site, kiosk = made_up.FAULTY
     page = rig.visit("/")
     page.get_by_label("Site", exact=True).fill(site)
@@ -272,6 +272,10 @@ def test_a_site_chosen_by_name_opens_on_the_map_and_its_faulty_kiosk_can_be_rest
     expect(popup).to_contain_text("Restarted")
     topic, _ = rig.town.heard[-1]
     assert str(topic) == f"haina/v1/command/{made_up.area_of(site)}/{site}/{kiosk}/restart"
+    popup.get_by_role("button", name=f"Send a technician to {kiosk}").click()
+    expect(popup).to_contain_text("A technician was called")
+    topic, _ = rig.town.heard[-1]
+    assert topic.name == "dispatch"
     popup.get_by_role("link", name="Open its charts").click()
     expect(page).to_have_url(re.compile(r"/centres\?area=a02&site=c02$"))
 

@@ -93,8 +93,9 @@ def test_a_body_that_is_no_wish_is_refused(console, client, body, status):
 def test_a_wish_that_cannot_be_sent_says_why(console, client):
     answer = client.post(console.url + "/api/clock", json={"speed": 60})
     assert answer.json() == {"done": False, "reason": "the broker is unavailable"}
-    odd = client.post(console.url + "/api/restart", json={"area": "a01", "site": "../x", "device": "kiosk-1"})
-    assert odd.status_code == 422
+    for wish in ("restart", "dispatch"):
+        odd = client.post(f"{console.url}/api/{wish}", json={"area": "a01", "site": "../x", "device": "kiosk-1"})
+        assert odd.status_code == 422
 
 
 def test_pages_may_ask_nobody_but_us_for_anything(console, client):

@@ -85,7 +85,7 @@ def test_dispatch_sends_a_technician_now_and_says_when_that_makes_no_sense() -> 
     (end,) = [e for e in truth.of("kiosk_repaired") if (e.site, e.details["kiosk"]) == (site, kiosk)][:1]
     assert end.details["by"] == "technician"
     errands = [e.errand for _, _, e in readings(town, "crew_member") if e.errand is not None]
-    assert set(errands) == {"repair"}
+    assert set(errands) == {"repair kiosk"}
     quiet, _ = build(centres(1, arrivals_persons_per_day=0.01, size_cv=0.0, **RELIABLE))
     live(quiet, 60)
     assert command(quiet, "c01", "kiosk-1", "dispatch").reason == "kiosk-1 is not out of order"
@@ -121,7 +121,7 @@ def test_paper_toner_and_blanks_are_used_up_and_brought_by_a_technician(hungry: 
                 filled[name] += left > before.get((id(emission.device), name), 100.0)
                 before[id(emission.device), name] = left
     assert min(filled[name] for name in ("paper_pct", "toner_pct", "blanks_pct")) >= 3
-    arrived = [r for _, _, r in readings(hungry, "crew_member") if r.state == 2 and r.errand == "refill"]
+    arrived = [r for _, _, r in readings(hungry, "crew_member") if r.state == 2 and r.errand == "refill kiosk"]
     assert len(arrived) >= 5
 
 

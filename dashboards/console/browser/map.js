@@ -239,23 +239,30 @@ export function map(element) {
     const list = h("dl", {}, ...told.values.flatMap((each) => [h("dt", { text: kindOf(told).headlines[each.name] }), h("dd", { text: says(each.value, each.unit, each.decimals) })]));
     const content = [
       told.problem ? h("p", { class: "quietly", text: told.problem }) : told.values.length ? list : h("p", { class: "quietly", text: t("console.empty_site") }),
-      ...told.faults.map((device) => restartRow(told, device)),
+      ...told.faults.map((device) => faultRow(told, device)),
       kindOf(told).path ? h("a", { class: "go", href: `${kindOf(told).path}?area=${told.area}&site=${told.id}`, text: t("console.open_page") }) : null,
     ].filter(Boolean);
     popup.setContent(frame(told, content));
   }
 
-  function restartRow(site, device) {
+  function faultRow(site, device) {
     const answer = h("span", { class: "answer", role: "status" });
-    const button = h("button", { type: "button", class: "act", text: t("console.restart"), "aria-label": t("console.restart_kiosk", { kiosk: device }) });
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      say(answer, t("console.asked"));
-      const told = await wish("/api/restart", { area: site.area, site: site.id, device });
-      button.disabled = false;
-      say(answer, told.done ? t("console.restarted") : t("console.not_done", { why: told.reason }));
-    });
-    return h("p", { class: "fault-row" }, h("span", { text: t("console.kiosk_in_fault", { kiosk: device }) }), button, answer);
+    const act = (path, text, label, done) => {
+      const button = h("button", { type: "button", class: "act", text, "aria-label": label });
+      button.addEventListener("click", async () => {
+        button.disabled = true;
+        say(answer, t("console.asked"));
+        const told = await wish(path, { area: site.area, site: site.id, device });
+        button.disabled = false;
+        say(answer, told.done ? done : t("console.not_done", { why: told.reason }));
+      });
+      return button;
+    };
+    return h("p", { class: "fault-row" },
+      h("span", { text: t("console.kiosk_in_fault", { kiosk: device }) }),
+      act("/api/restart", t("console.restart"), t("console.restart_kiosk", { kiosk: device }), t("console.restarted")),
+      act("/api/dispatch", t("console.dispatch"), t("console.dispatch_kiosk", { kiosk: device }), t("console.dispatched")),
+      answer);
   }
 
   // Who came by a link, or chose a site above, sees it; this is also the keyboard's way to a dot.
