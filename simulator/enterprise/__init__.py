@@ -4,9 +4,10 @@ Read `office` (licences and the register), then `incubator` (a birth–death pro
 number with its unit and source. Incubators are venues (`simulator/venues/`); here their tenants live.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from simulator.application import Application, Place, PlaceKind, Shared
+from simulator.centres import Centre, Support
 from simulator.enterprise.incubator import Incubator
 from simulator.enterprise.office import Office
 from simulator.enterprise.parameters import EnterpriseParameters
@@ -17,12 +18,15 @@ from simulator.venues import Venues
 __all__ = ["APPLICATION", "EnterpriseParameters", "Incubator", "Office"]
 
 REPORT_EVERY_S = 3_600
+KIOSK = "business-licence"
+"""The kind of kiosk at a service centre where licences are sought."""
 
 
 def _populate(
     town: Town, places: Mapping[str, Sequence[Place]], parameters: EnterpriseParameters, shared: Shared
 ) -> None:
-    offices = [Office(site, parameters, _visit_nobody) for site, _ in places[OFFICE.kind]]
+    centres = [centre for centre in shared.offered(Support).centres if KIOSK in centre.pools]
+    offices = [Office(site, parameters, _visits(site, centres)) for site, _ in places[OFFICE.kind]]
     office = offices[0] if offices else None
     sites = [venue.site for venue in shared.offered(Venues).of("incubator")]
     incubators = [Incubator(site, parameters, office) for site in sites]
@@ -34,8 +38,15 @@ def _populate(
     town.env.process(rota(town.env, REPORT_EVERY_S, phases, lambda number, at_s: told[number][1].report(at_s)))
 
 
-def _visit_nobody(_: Site) -> None:
-    """The town has no service centre: papers come by post."""
+def _visits(site: Site, centres: Sequence[Centre]) -> Callable[[], None]:
+    """Somebody with a case goes to one centre or another; where none has the kiosk for it, papers come by post."""
+    draws = site.stream("which centre")
+
+    def visit() -> None:
+        if centres:
+            draws.choice(centres).receive(KIOSK)
+
+    return visit
 
 
 OFFICE = PlaceKind(

@@ -27,7 +27,7 @@ _WORKING_SHARE = 250 / 365.25 * (OFFICE_H[1] - OFFICE_H[0]) / 24  # of all time,
 class Office:
     """An enterprise office and the enterprises of its zone. `visit` sends somebody to a service centre."""
 
-    def __init__(self, site: Site, p: EnterpriseParameters, visit: Callable[[Site], None]) -> None:
+    def __init__(self, site: Site, p: EnterpriseParameters, visit: Callable[[], None]) -> None:
         self._site, self._env, self._p, self._visit = site, site.env, p, visit
         self._register = site.device("register", "enterprise-register")
         self._clerks = simpy.Resource(site.env, capacity=p.clerks)
@@ -98,7 +98,7 @@ class Office:
         self._number += 1
         number, filed_s = self._number, self._env.now
         self._open_cases += 1
-        self._visit(self._site)
+        self._visit()
         self._say(number, licence, "filed", 0.0)
         with self._clerks.request() as clerk:
             yield clerk
