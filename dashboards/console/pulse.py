@@ -125,6 +125,9 @@ class Pulse:
             _tell(feeds.viewers, encode_event("sites_again", {}))
         elif changed:
             _tell(feeds.viewers, encode_event("sites", [site.told() for site in changed]))
+        moved = self._town.moved()
+        if moved:
+            _tell(feeds.viewers, encode_event("members", moved))
         if feeds.watched("collector"):
             _tell(feeds.viewers, self.line_event())
 

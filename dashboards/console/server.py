@@ -15,7 +15,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,6 +36,7 @@ from dashboards.console.settings import Settings
 from dashboards.console.town import NotDone, TownWatch
 from haina import zone
 from haina.command_line import run_until_signalled
+from haina.contract.help import HELP_DESK
 from haina.contract.topic import BadTopic, check_level
 from haina.query.reader import Reader, StoreError, open_reader
 
@@ -71,6 +72,13 @@ class KioskWish(msgspec.Struct, forbid_unknown_fields=True):
     area: str
     site: str
     device: str
+
+
+class HelpWish(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /api/help`: somebody to go to a home, or to call there."""
+
+    site: str
+    helper: Literal["volunteer", "nurse", "ambulance", "telephone"]
 
 
 class Console:
@@ -132,6 +140,9 @@ class Console:
     async def sites(self, request: Request) -> Response:
         return Response(msgspec.json.encode([site.told() for site in self.town.shown()]), media_type="application/json")
 
+    async def members(self, request: Request) -> Response:
+        return Response(msgspec.json.encode([*self.town.members.values()]), media_type="application/json")
+
     async def zone(self, request: Request) -> Response:
         return Response(zone.text(), media_type="application/geo+json", headers={"Cache-Control": "max-age=3600"})
 
@@ -172,6 +183,19 @@ class Console:
             raise HTTPException(422, str(wrong)) from None
         return await self._wish(wish.area, wish.site, wish.device, name, {})
 
+    async def help(self, request: Request) -> Response:
+        """Send somebody to a home, or call there; answer what the desk replied."""
+        wish = await _body(request, HelpWish)
+        home = self.town.sites.get(wish.site)
+        if home is None:
+            raise HTTPException(404, "no such site")
+        desk = self.town.help_desk(home, wish.helper)
+        if desk is None:
+            return JSONResponse({"done": False, "reason": f"no desk of this town sends a {wish.helper} to {home.id}"})
+        args = {"home": home.id} if wish.helper == "telephone" else {"home": home.id, "reason": "asked by the console"}
+        name = "call" if wish.helper == "telephone" else "send"
+        return await self._wish(desk.area, desk.site, HELP_DESK, name, args)
+
     async def _wish(self, area: str, site: str, device: str, name: str, args: dict[str, Any]) -> Response:
         try:
             reply = await self.town.command(area, site, device, name, args)
@@ -190,11 +214,13 @@ class Console:
             ("/api/window", self.window, ["GET"]),
             ("/api/stream", self.stream, ["GET"]),
             ("/api/sites", self.sites, ["GET"]),
+            ("/api/members", self.members, ["GET"]),
             ("/api/site/{site}", self.site, ["GET"]),
             ("/api/zone.geojson", self.zone, ["GET"]),
             ("/api/clock", self.set_clock, ["POST"]),
             ("/api/restart", self.restart, ["POST"]),
             ("/api/dispatch", self.dispatch, ["POST"]),
+            ("/api/help", self.help, ["POST"]),
             ("/healthz", self.health, ["GET"]),
         ):
             app.router.add_route(path, answer, methods=methods)

@@ -1,6 +1,7 @@
 """The town as the broker tells it: its clock, its sites and who is connected; and commands back.
 
-All of it is retained, so a console that starts late knows the same as one that was there. What the broker still
+All of it is retained, so a console that starts late knows the same as one that was there; only who travels, and what
+helpers found, it hears as it is said. What the broker still
 keeps of an earlier run is left out once the clock says which run this is. Nothing here asks the store.
 """
 
@@ -15,12 +16,15 @@ import msgspec
 import structlog
 
 from haina.contract import CLOCK_TOPIC, Clock, Command, Meta, Reply, Status, Topic, TopicClass, decode, encode
+from haina.contract.crew import CREW_MEMBER, MEMBER_STATES
+from haina.contract.help import HELP_DESK, HELP_REPORT
 from haina.contract.topic import GATEWAY, PREFIX, BadTopic
 from haina.mqtt.codec import Publish
 from haina.mqtt.connection import BrokerAddress, Connection, ConnectOptions, MQTTError, stay_connected
 
 log = structlog.get_logger()
 
+MAX_MEMBERS = 2_000  # of all crews; further ones are not drawn
 MAX_SITES = 20_000  # ten times the pilot zone; further ones are not drawn, and the log says so once
 CLOCK_STALE_S = 10.0  # the clock is told about once a second
 FIRST_ANSWER_S = 3.0  # a broker that has not answered by then is unavailable
@@ -47,6 +51,7 @@ class Site:
     position: tuple[float, float] | None = None
     is_online: bool | None = None
     faults: tuple[str, ...] = field(default=())
+    help: dict[str, Any] | None = None  # what a helper last found there
 
     @property
     def state(self) -> SiteState:
@@ -67,7 +72,18 @@ class Site:
             "lat": latitude,
             "state": self.state,
             "faults": self.faults,
+            "help": self.help,
         }
+
+
+@dataclass(frozen=True)
+class HelpDesk:
+    """Where help may be asked for: whom it sends, and which area it serves, or `all`."""
+
+    area: str
+    site: str
+    crew: str
+    serves: str
 
 
 class TownWatch:
@@ -76,6 +92,9 @@ class TownWatch:
     def __init__(self, address: BrokerAddress) -> None:
         self.clock: Clock | None = None
         self.sites: dict[str, Site] = {}
+        self.members: dict[str, dict[str, Any]] = {}
+        self._desks: dict[str, HelpDesk] = {}
+        self._moved: set[str] = set()
         self._address = address
         self._began_s = time.monotonic()
         self._clock_heard_s = 0.0
@@ -126,6 +145,17 @@ class TownWatch:
             self.sites[name] for name in changed if name in self.sites and self._is_shown(self.sites[name])
         ]
 
+    def moved(self) -> list[dict[str, Any]]:
+        """The members of crews that have said something since this was last asked."""
+        moved, self._moved = self._moved, set()
+        return [self.members[name] for name in sorted(moved) if name in self.members]
+
+    def help_desk(self, home: Site, helper: str) -> HelpDesk | None:
+        """The desk to ask for this helper at a home; the one with volunteers telephones."""
+        crew = "volunteer" if helper == "telephone" else helper
+        serving = {home.area, "all"}
+        return next((desk for desk in self._desks.values() if desk.crew == crew and desk.serves in serving), None)
+
     def set_faults(self, faults: dict[str, tuple[str, ...]]) -> None:
         """The kiosks in fault of every site, as the store has them now."""
         for site in self.sites.values():
@@ -171,7 +201,10 @@ class TownWatch:
         self._connection, self._reason = connection, ""  # first, for what is retained waits to be acknowledged
         told = [
             f"{PREFIX}/{TopicClass.META}/+/+/{GATEWAY}/info",
+            f"{PREFIX}/{TopicClass.META}/+/+/{HELP_DESK}/info",
             f"{PREFIX}/{TopicClass.STATUS}/+/+/{GATEWAY}/connection",
+            f"{PREFIX}/{TopicClass.TELEMETRY}/+/+/+/{CREW_MEMBER.name}",
+            f"{PREFIX}/{TopicClass.TELEMETRY}/+/+/+/{HELP_REPORT.name}",
         ]
         await connection.subscribe(told, qos=0)  # the embedded broker holds retained messages back at QoS 1
         await connection.subscribe([CLOCK_TOPIC, TopicClass.REPLY.filter], qos=1)
@@ -200,6 +233,7 @@ class TownWatch:
             clock = decode(Clock, payload)
             if self.clock is None or self.clock.run != clock.run:
                 self._everything_changed = True
+                self.members.clear()
             self.clock, self._clock_heard_s = clock, time.monotonic()
             return
         topic = Topic.parse(name)
@@ -214,10 +248,38 @@ class TownWatch:
                 if site is not None:
                     site.is_online = decode(Status, payload).online if payload else None
                     self._changed.add(site.id)
+            case TopicClass.TELEMETRY if topic.name == CREW_MEMBER.name:
+                self._member_said(topic, CREW_MEMBER.decoder.decode(payload).values)
+            case TopicClass.TELEMETRY if topic.name == HELP_REPORT.name:
+                said = HELP_REPORT.decoder.decode(payload)
+                home = self.sites.get(said.values.home)
+                if home is not None:
+                    home.help = {"time": said.time, "helper": said.values.helper, "found": said.values.found}
+                    self._changed.add(home.id)
+            case TopicClass.META if topic.device == HELP_DESK:
+                meta = decode(Meta, payload) if payload else None
+                self._desks.pop(topic.site, None)
+                if meta is not None and meta.kind == "help-desk":
+                    crew, serves = meta.labels.get("crew", ""), meta.labels.get("serves", "")
+                    self._desks[topic.site] = HelpDesk(topic.area, topic.site, crew, serves)
             case TopicClass.META if topic.device == GATEWAY:
                 site = self._site(topic)
                 if site is not None:
                     self._introduced(site, payload)
+
+    def _member_said(self, topic: Topic, said: Any) -> None:
+        name = f"{topic.site}/{topic.device}"
+        if name in self.members or len(self.members) < MAX_MEMBERS:
+            self.members[name] = {
+                "name": name,
+                "device": topic.device,
+                "state": MEMBER_STATES[said.state],
+                "lon": said.longitude_deg,
+                "lat": said.latitude_deg,
+                "destination": said.destination or "",
+                "errand": said.errand or "",
+            }
+            self._moved.add(name)
 
     def _introduced(self, site: Site, payload: bytes) -> None:
         if not payload:  # a retained message is taken back by an empty one

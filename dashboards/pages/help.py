@@ -80,10 +80,10 @@ HELP = Page(
         Panel(
             "crew_states",
             Kind.STATE_TIMELINE,
-            (Line(Query("crew_member", "state", Aggregate.MAX, group=("site", "device"))),),
+            (Line(Query("crew_member", "state", Aggregate.LAST, group=("site", "device"))),),
             unit="none",
             states=_STATES,
-            least_window_s=300,
+            least_window_s=3_600,  # who waits says so hourly
             most_series=30,
             width=12,
             height=9,

@@ -15,6 +15,7 @@ somebody of the base is on the way already is refused, as is a home that the bas
 
 from haina.contract.measurement import Field, Measurement
 
+HELP_DESK = "desk"  # the device of a base that takes the commands
 HELPERS = ("volunteer", "nurse", "ambulance", "telephone")
 FOUND = (
     "fallen",

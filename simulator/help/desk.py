@@ -12,7 +12,7 @@ from typing import Any
 
 import simpy
 
-from haina.contract.help import HELP_REPORT, HELP_RESULT, TROUBLE
+from haina.contract.help import HELP_DESK, HELP_REPORT, HELP_RESULT, TROUBLE
 from haina.contract.measurement import MAX_TEXT_CHARS, Value
 from simulator.care.body import ASLEEP
 from simulator.care.misfortune import Misfortune
@@ -44,7 +44,7 @@ class Desk:
     ) -> None:
         self.crew, self._homes, self._p, self._helper = crew, homes, p, helper
         self._site, self._env = site, site.env
-        self._device = site.device("desk", "help-desk", crew=helper, serves=serves)
+        self._device = site.device(HELP_DESK, "help-desk", crew=helper, serves=serves)
         self._device.commands.update(send=self.send, call=self.call, recall=self.recall)
         self._errands: dict[str, Errand] = {}
         self._called: set[str] = set()

@@ -280,6 +280,43 @@ def test_a_site_chosen_by_name_opens_on_the_map_and_its_faulty_kiosk_can_be_rest
     expect(page).to_have_url(re.compile(r"/centres\?area=a02&site=c02$"))
 
 
+def test_whoever_is_sent_to_a_home_moves_on_the_map_and_what_they_find_is_told_there(rig):
+    home = made_up.HOMES[0]
+    area = made_up.area_of(home)
+    rig.town.open_help_desk(area)
+    page = rig.visit("/")
+    page.get_by_label("Site", exact=True).fill(home)
+    page.get_by_label("Site", exact=True).press("Enter")
+    popup = page.locator(".leaflet-popup")
+    popup.get_by_role("button", name="Send a volunteer").click()
+    expect(popup).to_contain_text("On the way")
+    topic, wish = rig.town.heard[-1]
+    assert str(topic) == f"haina/v1/command/{area}/committee-{area}/desk/send"
+    assert wish.args["home"] == home
+    popup.get_by_role("button", name="Send a nurse").click()
+    expect(popup).to_contain_text("no desk of this town sends a nurse")
+    at = {"longitude_deg": 121.4, "latitude_deg": 31.25, "travel_s": 60.0, "destination": home, "errand": "check"}
+    rig.town.say(area, f"committee-{area}", "volunteer-1", "crew_member", state=1, **at)
+    expect(page.locator("[data-members='1'] .member.travelling")).to_have_attribute(
+        "title", f"volunteer-1 · Under way · {home} · check"
+    )
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "town-help.png")
+    found = {
+        "errand": "1",
+        "home": home,
+        "helper": "volunteer",
+        "found": "fallen",
+        "trouble": True,
+        "response_s": 640.0,
+    }
+    rig.town.say(area, f"committee-{area}", "volunteer-1", "help_report", **found)
+    expect(popup).to_contain_text("Lying on the floor")
+    rig.town.say(area, f"committee-{area}", "volunteer-1", "crew_member", state=0, **at)
+    expect(page.locator("[data-members='0']")).to_be_attached()
+    assert page.errors == []
+
+
 def test_a_dot_on_the_map_can_be_clicked(rig):
     page = rig.visit("/")
     expect(page.locator("[data-sites='2040']")).to_be_attached()

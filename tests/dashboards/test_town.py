@@ -9,7 +9,7 @@ from dashboards.console import town as module
 from dashboards.console.feed import Chosen, Feeds, Viewer
 from dashboards.console.pulse import Pulse
 from dashboards.console.town import NotDone, TownWatch
-from haina.contract import CLOCK_TOPIC, Clock, Meta, Phase, Status, encode
+from haina.contract import CLOCK_TOPIC, Clock, Meta, Phase, Status, encode, telemetry_payload
 from haina.mqtt import BrokerAddress, Publish
 from haina.query import Series
 from haina.query.wire import Held
@@ -65,6 +65,42 @@ def test_the_simulators_own_site_and_sites_without_a_place_are_not_drawn():
     introduce(town, "h1", position=None)
     say_online(town, "h2", True)
     assert shown(town) == {}
+
+
+def test_members_of_crews_are_where_they_last_said_and_those_of_an_earlier_run_are_forgotten():
+    town = TownWatch(NOWHERE)
+    tell_clock(town, run="today")
+    for seq, state in enumerate((1, 2), start=1):
+        at = {"state": state, "longitude_deg": 121.4, "latitude_deg": 31.25, "destination": "h1", "errand": "check"}
+        said = telemetry_payload(1_000_000_000_000, 1, seq, at)
+        hear(town, "haina/v1/telemetry/a01/committee-a01/volunteer-1/crew_member", said)
+    (moved,) = town.moved()
+    assert (moved["name"], moved["state"], moved["destination"]) == ("committee-a01/volunteer-1", "working", "h1")
+    assert town.moved() == []
+    tell_clock(town, run="tomorrow")
+    assert not town.members
+
+
+def test_help_is_asked_of_the_desk_that_sends_it_and_serves_the_home():
+    town = TownWatch(NOWHERE)
+    introduce(town, "h1", area="a01")
+    for site, area, crew, serves in (
+        ("committee-a01", "a01", "volunteer", "a01"),
+        ("committee-a02", "a02", "volunteer", "a02"),
+        ("care-station", "a02", "nurse", "all"),
+    ):
+        meta = Meta(kind="help-desk", run="today", origin="sim", labels={"crew": crew, "serves": serves})
+        hear(town, f"haina/v1/meta/{area}/{site}/desk/info", encode(meta))
+    other = Meta(kind="incident-desk", run="today", origin="sim", labels={"crew": "ambulance", "serves": "all"})
+    hear(town, "haina/v1/meta/a01/station-a01/desk/info", encode(other))
+    home = town.sites["h1"]
+    asked = {helper: town.help_desk(home, helper) for helper in ("volunteer", "telephone", "nurse", "ambulance")}
+    assert {helper: desk and desk.site for helper, desk in asked.items()} == {
+        "volunteer": "committee-a01",
+        "telephone": "committee-a01",
+        "nurse": "care-station",
+        "ambulance": None,
+    }
 
 
 def test_a_meta_message_taken_back_removes_its_site():

@@ -31,6 +31,7 @@ from haina.contract import (
     decode,
     encode,
     measurement,
+    telemetry_payload,
 )
 from haina.contract.care import ROOMS
 from haina.contract.centre import SERVICES
@@ -253,6 +254,7 @@ class TownOnBroker:
         self._client.max_inflight_messages_set(1_000)
         self._client.on_connect = self._connected
         self._client.on_message = self._received
+        self._seq = 0
         self._introduced = threading.Event()
         self._client.reconnect_delay_set(0.2, 0.5)
         self._client.connect(host, port)
@@ -288,6 +290,18 @@ class TownOnBroker:
     def go_offline(self, site: str) -> None:
         """As its will would say it."""
         self._tell(Topic(TopicClass.STATUS, area_of(site), site, "gateway", "connection"), encode(Status(False, 1)))
+
+    def open_help_desk(self, area: str) -> None:
+        """A committee with a desk that sends volunteers to the homes of the area."""
+        base = f"committee-{area}"
+        meta = Meta(kind="help-desk", run=RUN, origin="sim", labels={"crew": "volunteer", "serves": area})
+        self._tell(Topic(TopicClass.META, area, base, "desk", "info"), encode(meta))
+
+    def say(self, area: str, site: str, device: str, name: str, **values: object) -> None:
+        """A reading, which the console hears beside the collector."""
+        self._seq += 1
+        topic = Topic(TopicClass.TELEMETRY, area, site, device, name)
+        self._tell(topic, telemetry_payload(self.clock.time, 1, self._seq, values), retain=False)
 
     def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         topic = Topic.parse(message.topic)

@@ -1,4 +1,4 @@
-// What the page knows: one window, then what changed. Parts listen: "data", "state", "sites", "line", "chosen".
+// What the page knows: one window, then what changed. Parts listen: "data", "state", "sites", "members", "line", "chosen".
 import { page, rangeS, ranges } from "/assets/words.js";
 
 const HIDDEN_MS = 10_000; // a page that nobody sees lets go of its stream after this
@@ -19,6 +19,7 @@ class Live extends EventTarget {
     this.state = null;
     this.line = null;
     this.sites = new Map();
+    this.members = new Map();
     this.linked = null; // null: not yet known; false: the console does not answer
     this.source = null;
     this.waiting = []; // deltas that came before the window
@@ -97,6 +98,10 @@ class Live extends EventTarget {
       this.tell("sites", changed);
     });
     on("sites_again", () => this.fetchSites());
+    on("members", (moved) => {
+      for (const member of moved) this.members.set(member.name, member);
+      this.tell("members");
+    });
   }
 
   close() {
@@ -126,6 +131,9 @@ class Live extends EventTarget {
       const answer = await fetch("/api/sites");
       this.sites = new Map((await answer.json()).map((site) => [site.id, site]));
       this.tell("sites", null);
+      const members = await (await fetch("/api/members")).json();
+      this.members = new Map(members.map((member) => [member.name, member]));
+      this.tell("members");
     } catch {
       setTimeout(() => this.fetchSites(), RETRY_MS);
     }

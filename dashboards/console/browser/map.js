@@ -2,7 +2,7 @@
 import { leaflet as L } from "nicegui-leaflet";
 import { live, wish } from "/assets/live.js";
 import { colour, h, say } from "/assets/dom.js";
-import { areaName, kinds, language, number, says, t } from "/assets/words.js";
+import { areaName, clockTime, kinds, language, number, says, t } from "/assets/words.js";
 
 const ORDER = ["outline", "park", "square", "temple", "creek", "pond", "street", "road", "hall", "metro", "area", "station"];
 const STATES = {
@@ -10,6 +10,13 @@ const STATES = {
   offline: () => t("console.state_offline"),
   fault: () => t("console.state_fault"),
   unknown: () => t("console.health_unknown"),
+};
+const MEMBERS = { travelling: "fill-watch", working: "fill-good", returning: "fill-calm" };
+const HELPERS = {
+  telephone: () => t("console.help_call"),
+  volunteer: () => t("console.help_volunteer"),
+  nurse: () => t("console.help_nurse"),
+  ambulance: () => t("console.help_ambulance"),
 };
 const UNDECLARED = { colour: "teal", radius: 4, headlines: {} };
 const kindOf = (site) => kinds[site.kind] ?? UNDECLARED; // a kind that no page is about
@@ -91,6 +98,7 @@ export function map(element) {
   const labels = L.layerGroup().addTo(chart);
   const dots = new Map();
   const dotLayer = L.layerGroup().addTo(chart);
+  const memberLayer = L.layerGroup().addTo(chart);
   let bounds = null;
   let isTouched = false;
   let popupSite = "";
@@ -183,6 +191,29 @@ export function map(element) {
     if (popupSite && changed?.some((site) => site.id === popupSite)) fillPopup(popupSite);
   }
 
+  // Who is under way: a diamond that moves, the way ahead, and a ring around the site it is about.
+  function drawMembers() {
+    memberLayer.clearLayers();
+    let shown = 0;
+    for (const member of live.members.values()) {
+      if (member.state === "waiting") continue;
+      shown += 1;
+      const at = [member.lat, member.lon];
+      const site = live.sites.get(member.destination);
+      if (site && member.state !== "returning") {
+        const to = [site.lat, site.lon];
+        L.circleMarker(to, { radius: 11, color: colour(MEMBERS[member.state]), weight: 2, fill: false, interactive: false }).addTo(memberLayer);
+        if (member.state === "travelling") {
+          L.polyline([at, to], { color: colour("fill-watch"), weight: 1.5, dashArray: "2 5", interactive: false }).addTo(memberLayer);
+        }
+      }
+      const icon = L.divIcon({ className: `member ${member.state}`, html: h("i"), iconSize: [14, 14] });
+      const words = [member.device, t(`state.${member.state}`), member.destination, member.errand].filter(Boolean).join(" · ");
+      L.marker(at, { icon, title: words, alt: words, keyboard: false }).addTo(memberLayer);
+    }
+    element.dataset.members = shown;
+  }
+
   function drawLegend() {
     const counts = live.state?.counts ?? {};
     const rows = Object.keys(STATES)
@@ -240,6 +271,8 @@ export function map(element) {
     const content = [
       told.problem ? h("p", { class: "quietly", text: told.problem }) : told.values.length ? list : h("p", { class: "quietly", text: t("console.empty_site") }),
       ...told.faults.map((device) => faultRow(told, device)),
+      told.help ? helpFound(told.help) : null,
+      told.kind === "home" ? helpRow(told) : null,
       kindOf(told).path ? h("a", { class: "go", href: `${kindOf(told).path}?area=${told.area}&site=${told.id}`, text: t("console.open_page") }) : null,
     ].filter(Boolean);
     popup.setContent(frame(told, content));
@@ -265,6 +298,26 @@ export function map(element) {
       answer);
   }
 
+  function helpFound({ time, helper, found }) {
+    const words = t("console.help_found", { who: t(`line.helper_${helper}`), found: t(`line.found_${found}`), time: clockTime(time) });
+    return h("p", { class: "help-found", text: words });
+  }
+
+  function helpRow(site) {
+    const answer = h("span", { class: "answer", role: "status" });
+    const buttons = Object.entries(HELPERS).map(([helper, words]) => {
+      const button = h("button", { type: "button", class: "act", text: words() });
+      button.addEventListener("click", async () => {
+        say(answer, t("console.asked"));
+        const told = await wish("/api/help", { site: site.id, helper });
+        say(answer, told.done ? t("console.help_comes") : t("console.not_done", { why: told.reason }));
+        popup.update(); // it has grown
+      });
+      return button;
+    });
+    return h("p", { class: "help-row", role: "group", "aria-label": t("console.help_for", { site: site.id }) }, ...buttons, answer);
+  }
+
   // Who came by a link, or chose a site above, sees it; this is also the keyboard's way to a dot.
   function openChosen() {
     const site = live.sites.get(live.chosen.site);
@@ -279,6 +332,7 @@ export function map(element) {
       drawSites(changed);
       openChosen();
     }),
+    live.on("members", drawMembers),
     live.on("state", drawLegend),
     live.on("chosen", openChosen),
     live.on("theme", () => {
@@ -287,6 +341,7 @@ export function map(element) {
     }),
   ];
   drawSites(null);
+  drawMembers();
   return () => {
     offs.forEach((off) => off());
     observer.disconnect();
