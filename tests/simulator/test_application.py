@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.application import Shared, applications, place_kinds
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("haina", "simulator", "collector", "dashboards")
 SCENARIO = """\
@@ -60,6 +62,21 @@ def test_its_places_and_parameters_are_keys_of_a_scenario_and_its_devices_speak(
     assert schema["$defs"]["AreaPlan"]["properties"]["gauges"]["maximum"] == 8
     assert schema["$defs"]["CreekParameters"]["properties"]["fall_h"]["source"] == "assumed"
     assert schema["$defs"]["GaugeSite"]["properties"]["usual_m"]["maximum"] == 10
+
+
+def test_no_two_applications_share_a_name_a_kind_a_key_or_a_letter() -> None:
+    kinds = place_kinds()
+    assert len({application.name for application in applications()}) == len(applications())
+    for shared in ("kind", "count", "letter"):
+        assert len({getattr(kind, shared) for kind in kinds}) == len(kinds), shared
+
+
+def test_an_application_opens_after_those_it_names_and_may_ask_for_what_they_offer() -> None:
+    order = [application.name for application in applications()]
+    for application in applications():
+        assert all(order.index(name) < order.index(application.name) for name in application.after)
+    with pytest.raises(LookupError, match="nobody offered a Path"):
+        Shared(("a01",), 1.0).offered(Path)
 
 
 def test_a_slip_in_its_keys_is_told_with_its_line(copy: Path) -> None:
