@@ -77,7 +77,7 @@ class Centre:
         self.site, self._env, self._p = site, site.env, parameters
         self._support = support or Support(site.env, parameters)
         self._support.centres.append(self)
-        self._gate = Gate(site, parameters)
+        self.gate = Gate(site, parameters)
         self._door = site.device("door", "door-counter")
         self._queue = site.device("queue", "ticket-system")
         self._terminal = site.device("rating", "rating-terminal")
@@ -161,7 +161,7 @@ class Centre:
             assert me is not None
             self._parties[me] = None
             try:
-                party = 1 if is_inside else (yield from self._gate.admit(visitor))
+                party = 1 if is_inside else (yield from self.gate.admit(visitor))
                 if party:
                     self._come_in(party, is_counted=not is_inside)
                     served = yield from self._run_errand(visitor, is_inside)

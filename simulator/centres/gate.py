@@ -24,7 +24,7 @@ class Gate:
     def __init__(self, site: Site, p: CentreParameters) -> None:
         self._site, self._env, self._p = site, site.env, p
         self._device = site.device("gate", "smart-gate")
-        self.lane = simpy.Resource(site.env, capacity=1)
+        self.lane = simpy.PriorityResource(site.env, capacity=1)  # all alike: first come, first served
 
     def admit(self, visitor: Visitor) -> Generator[Any, Any, int]:
         """Check a visitor and then the companions; how many persons came in, 0 when the visitor did not."""

@@ -77,23 +77,21 @@ class Kiosk:
         self.state = IDLE
         self.fault = "none"
         self.paper, self.toner, self.blanks = paper, toner, blanks
-        self.supplies = [supply for supply in (paper, toner, blanks) if supply is not None]
+        named = {"paper_pct": paper, "toner_pct": toner, "blanks_pct": blanks}
+        self._supplies = {field: supply for field, supply in named.items() if supply is not None}
+        self._levels: dict[str, Value] = {}
+        self._read_levels()
         self.session: simpy.Process | None = None  # of the customer who is served now
         self.refill: Refill | None = None
         env = device.site.env
         self.stocked, self.called, self.restarted = env.event(), env.event(), env.event()
 
     def say_state(self) -> None:
-        said: dict[str, Value] = {
-            "state": self.state,
-            "fault": self.fault,
-            "paper_pct": round(self.paper.left_pct, 1),
-        }
-        if self.toner is not None:
-            said["toner_pct"] = round(self.toner.left_pct, 1)
-        if self.blanks is not None:
-            said["blanks_pct"] = round(self.blanks.left_pct, 1)
-        self.device.send(KIOSK_STATE, said)
+        self.device.send(KIOSK_STATE, {"state": self.state, "fault": self.fault, **self._levels})
+
+    def _read_levels(self) -> None:
+        """What the kiosk says of its supplies until they change."""
+        self._levels = {field: round(supply.left_pct, 1) for field, supply in self._supplies.items()}
 
     def become(self, state: int, fault: str = "none") -> None:
         self.state, self.fault = state, fault
@@ -105,18 +103,20 @@ class Kiosk:
             self.toner.use(sheets)
         if self.blanks is not None:
             self.blanks.use(cards)
+        self._read_levels()
 
     def runs_low(self, level_pct: float) -> bool:
-        return any(supply.left_pct < level_pct for supply in self.supplies)
+        return any(supply.left_pct < level_pct for supply in self._supplies.values())
 
     @property
     def is_out_of_something(self) -> bool:
-        return any(supply.left_pct <= 0 for supply in self.supplies)
+        return any(supply.left_pct <= 0 for supply in self._supplies.values())
 
     def fill(self) -> None:
         """Everything is full; `stocked` tells whoever waits for it."""
-        for supply in self.supplies:
+        for supply in self._supplies.values():
             supply.left_pct = 100.0
+        self._read_levels()
         stocked, self.stocked = self.stocked, self.device.site.env.event()
         stocked.succeed()
 

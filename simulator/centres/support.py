@@ -38,7 +38,7 @@ class Support:
 
     def __init__(self, env: simpy.Environment, p: CentreParameters) -> None:
         self._env, self._p = env, p
-        self.operators: simpy.Resource | None = None
+        self.operators: simpy.PriorityResource | None = None
         self.technicians: Crew | None = None
         self.centres: list[Centre] = []
         self._answered = self._abandoned = 0
@@ -107,7 +107,8 @@ def found_support(town: Town, area: str, centres: int, p: CentreParameters) -> S
     if centres and (p.centres_per_operator or p.centres_per_technician):
         base = found(town, area, BASE, "crew")
         if p.centres_per_operator:
-            support.operators = simpy.Resource(town.env, math.ceil(centres / p.centres_per_operator))
+            operators = math.ceil(centres / p.centres_per_operator)
+            support.operators = simpy.PriorityResource(town.env, operators)  # all alike: first come, first served
             town.env.process(support.keep_reporting(base.device("desk", "video-desk")))
         if p.centres_per_technician:
             members = math.ceil(centres / p.centres_per_technician)

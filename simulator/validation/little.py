@@ -12,6 +12,7 @@ import simpy
 from simpy.resources.resource import SortedQueue
 
 from simulator.centres import CENTRE, open_centre
+from simulator.centres.support import found_support
 from simulator.population import planned
 from simulator.scenario import load, shipped
 from simulator.town import DAY_S
@@ -86,7 +87,7 @@ class Watch:
 
 
 def little(settings: Settings) -> list[Finding]:
-    """Every queue of every centre."""
+    """Every queue of every centre, at its gate and its kiosks, and that for the operators."""
     findings = []
     for name in shipped():
         scenario = load(name)
@@ -95,11 +96,13 @@ def little(settings: Settings) -> list[Finding]:
         days = settings.sized(1, 2)
         town = found_town(settings.seed)
         weather = weather_of(town, scenario.parameters.of("weather"))
-        watches = []
-        for area, centre_id, plan in planned(scenario, CENTRE):
+        plans, parameters = list(planned(scenario, CENTRE)), scenario.parameters.of("centre")
+        support = found_support(town, plans[0][0], len(plans), parameters)
+        watches = [Watch(support.operators)] if support.operators else []
+        for area, centre_id, plan in plans:
             site = town.site(area, centre_id, "centre", ZHENRU)
-            centre = open_centre(site, plan, scenario.parameters.of("centre"), weather)
-            watches += [Watch(pool.slots) for pool in centre.pools.values()]
+            centre = open_centre(site, plan, parameters, weather, support)
+            watches += [Watch(centre.gate.lane), *(Watch(pool.slots) for pool in centre.pools.values())]
         while town.env.now < days * DAY_S:
             town.env.run(until=min(town.env.now + DAY_S / 8, days * DAY_S))
             town.outbox.clear()
