@@ -234,7 +234,7 @@ export function map(element) {
     const order = there.sort((one, other) => kinds[other].radius - kinds[one].radius);
     kindLegend.replaceChildren(
       ...order.map((kind) => {
-        const dot = h("i", { "aria-hidden": "true", class: kinds[kind].radius < IS_SMALL ? "small" : "" });
+        const dot = h("i", { "aria-hidden": "true", class: kinds[kind].radius < IS_SMALL ? "tiny" : "" });
         dot.style.background = `var(--dot-${kinds[kind].colour})`;
         return h("li", {}, dot, kinds[kind].name);
       }),
