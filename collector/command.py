@@ -141,7 +141,9 @@ def collect(
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(run(settings))
-    except (BadStoreURL, BadTopic, CannotStart, JournalUnusable) as error:
+    except BadTopic as error:
+        fail(f"--areas: {error}")
+    except (BadStoreURL, CannotStart, JournalUnusable) as error:
         fail(str(error))
 
 

@@ -58,7 +58,7 @@ def store(
         serve(
             data,
             listen,
-            memory_limit=memory_limit,
+            memory_limit=f"{_bytes(memory_limit, '--memory-limit')}B",
             threads=threads,
             keep=Keep(keep_days, keep_hourly_days, _bytes(max_size, "--max-size")),
             limits=Limits(query_s=query_seconds),
@@ -98,7 +98,7 @@ def audit(
 
     Example:
 
-      haina audit --sent data/demo/run.sent --store duckdb+http://127.0.0.1:8790
+      haina audit --sent data/demo/run/run.sent --store duckdb+http://127.0.0.1:8790
     """
     from collector.audit import audit as compare
     from haina.ledger import BadLedger

@@ -194,7 +194,8 @@ def test_a_wrong_address_is_an_error_of_one_sentence(tmp_path: Path, listen: str
 
 
 def test_a_wrong_memory_limit_is_an_error_of_one_sentence(tmp_path: Path) -> None:
-    exits_with("--data", str(tmp_path), "--listen", "127.0.0.1:0", "--memory-limit", "plenty")
+    printed = exits_with("--data", str(tmp_path), "--listen", "127.0.0.1:0", "--memory-limit", "plenty")
+    assert "--memory-limit 'plenty' is not a size" in printed
 
 
 def test_other_machines_are_let_in_with_a_token_only(tmp_path: Path) -> None:
