@@ -312,10 +312,15 @@ class _Metrics(MetricSource):
             ("rejected", "Readings that broke the contract."),
             ("duplicates", "Readings that had come before."),
             ("journaled", "Readings made durable."),
-            ("missing", "Readings given up for missing."),
             ("reordered", "Readings that came after a later one."),
         ):
             yield CounterMetricFamily(f"haina_collector_{name}", sentence, value=counters[name])
+        for name, sentence in (  # each falls again: by what comes late, or with a device that is forgotten
+            ("missing", "Readings given up and not come since."),
+            ("unverified", "Readings taken where it is no longer known whether they had come before."),
+            ("elsewhere", "Readings that the collector before this one has."),
+        ):
+            yield _gauge(name, sentence, counters[name])
         yield _gauge("in_memory", "Readings received and not yet durable.", counters["in_memory"])
         rejected = CounterMetricFamily(
             "haina_collector_rejected_by", "Rejected readings, by reason.", labels=["reason"]
@@ -327,6 +332,11 @@ class _Metrics(MetricSource):
         yield _gauge("journal_bytes", "Points in the journal, in bytes.", journal["bytes"])
         yield _gauge("journal_limit_bytes", "The journal's limit, in bytes.", journal["limit_bytes"])
         yield _gauge("dead_letters", "Dead letters kept.", journal["dead_letters"])
+        yield CounterMetricFamily(
+            "haina_collector_dead_letters_dropped",
+            "Dead letters over the limit, which were not kept.",
+            value=journal["dead_letters_dropped"],
+        )
         yield _gauge(
             "healthy", "1 unless the broker is down, the journal full or the disk failing.", not status["problems"]
         )
@@ -352,7 +362,11 @@ class _Metrics(MetricSource):
     @staticmethod
     def _stores(stores: list[dict[str, Any]]) -> Iterator[Metric]:
         families: list[tuple[str, Metric]] = []
-        for key, sentence in (("stored", "Points stored."), ("refused", "Points the store will never accept.")):
+        for key, sentence in (
+            ("stored", "Points stored."),
+            ("refused", "Points the store will never accept."),
+            ("forgotten", "Points passed over, for their site was forgotten."),
+        ):
             families.append((key, CounterMetricFamily(f"haina_collector_store_{key}", sentence, labels=["store"])))
         for key, sentence in (
             ("pending", "Points not yet settled."),

@@ -19,7 +19,7 @@ import itertools
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -177,7 +177,7 @@ class Collector:
                 structlog.get_logger().warning(
                     "a store missed points while it was not configured", store=name, missed=missed
                 )
-                settled = Settled(url, oldest - 1, settled.refused, settled.since + missed)
+                settled = replace(settled, cursor=oldest - 1, since=settled.since + missed)
             shipper = Shipper(url, name, store, self.journal, self._recent, settled)
             shipper.committed(journaled)
             shippers.append(shipper)
@@ -224,7 +224,8 @@ class Collector:
             self.journal.close()
 
     def stop(self) -> None:
-        """Begin to end; `run` returns soon."""
+        """Begin to end, for good; `run` returns soon."""
+        self.ends_to_forget = False
         self._stopping.set()
 
     async def _finish(self, commits: "asyncio.Task[None]", ships: "Sequence[asyncio.Task[None]]") -> None:
@@ -534,9 +535,9 @@ class Collector:
             if self._ticks % SECOND_TICKS:
                 continue
             now_s = self._loop.time()
-            if is_asked(self.settings.data):
+            if not self._stopping.is_set() and is_asked(self.settings.data):
                 self.ends_to_forget = True
-                self.stop()
+                self._stopping.set()
             self.ingest.tick()
             if self.stall.tick(time.monotonic()):
                 self._log.info("the broker does not hold back any more")

@@ -35,7 +35,8 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
     line.add_row("devices known", f"{status['devices']['known']:,} of at most {status['devices']['limit']:,}")
     line.add_row("received", f"{status['rates']['received_hz']:,.0f} /s")
     line.add_row("journal", f"{_mib(journal['bytes'])} of at most {_mib(journal['limit_bytes'])}")
-    line.add_row("dead letters", f"{journal['dead_letters']:,}")
+    dropped = f", {journal['dead_letters_dropped']:,} older ones dropped" if journal["dead_letters_dropped"] else ""
+    line.add_row("dead letters", f"{journal['dead_letters']:,}{dropped}")
     if journal["commit_ms_p99"] is not None:
         line.add_row("commit p50, p99", f"{journal['commit_ms_p50']:.1f} ms, {journal['commit_ms_p99']:.1f} ms")
     console.print(line)
@@ -51,7 +52,18 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
 
     if status["stores"]:
         stores = Table(title="Stores", title_justify="left")
-        for name in ("store", "stored", "pending", "refused", "rate /s", "lag s", "p50 ms", "p99 ms", "state"):
+        for name in (
+            "store",
+            "stored",
+            "pending",
+            "refused",
+            "forgotten",
+            "rate /s",
+            "lag s",
+            "p50 ms",
+            "p99 ms",
+            "state",
+        ):
             stores.add_column(name, justify="left" if name in {"store", "state"} else "right")
         for store in status["stores"]:
             stores.add_row(
@@ -59,6 +71,7 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
                 f"{store['stored']:,}",
                 f"{store['pending']:,}",
                 f"{store['refused']:,}",
+                f"{store['forgotten']:,}",
                 f"{store['rate_hz']:,.0f}",
                 f"{store['lag_s']:,.1f}",
                 *(

@@ -59,10 +59,11 @@ class RunningCollector:
         self._process.kill()
         self._process.communicate()
 
-    def stop(self) -> tuple[int, str, str]:
+    def stop(self, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, str, str]:
         """Ask it to stop (SIGTERM) and wait: its exit code, and what else it printed and logged."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+        meanwhile()
         printed, logged = self._process.communicate(timeout=TIMEOUT_S)
         return self._process.returncode, printed, logged
 

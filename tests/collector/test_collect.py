@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from collector.ingest import Settled
+from collector.journal import Journal
+from collector.service import Collector, Settings
 from haina.broker import MAX_IN_FLIGHT
 from haina.contract import Clock, Phase, Status, Watermark, decode, encode
+from haina.mqtt import BrokerAddress
 from haina.query.reader import open_reader
 from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
-from tests.collector.readings import AN_HOUR_AGO_MS, live_payload, payload, topic
+from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, live_payload, message, payload, topic
 from tests.collector.running import (
     Gateway,
     assert_accounts_close,
@@ -314,6 +318,51 @@ def test_hostile_messages_lose_nothing_else_and_the_accounts_close(tmp_path: Pat
         assert (row["device"], row["received"], row["missing"], row["contiguous"]) == ("good", 50, 0, 50)
 
 
+def test_a_store_that_was_left_out_for_a_while_keeps_its_account(tmp_path: Path) -> None:
+    """What it missed is not its affair; what was refused and forgotten before stays so."""
+    journal = Journal(tmp_path)
+    ingest = build_ingest()
+    for _ in range(3):
+        ingest.receive([message(topic(), payload(ingest.counters["journaled"] + number)) for number in range(1, 11)])
+        transaction = ingest.take()
+        transaction.settled = [Settled("null:", 10, 2, 0, forgotten=3)]
+        transaction.snapshot = []
+        journal.commit(transaction)
+    ingest.receive([])
+    transaction = ingest.take()
+    transaction.trim_through = 20
+    journal.commit(transaction)
+    journal.close()
+
+    async def run() -> None:
+        collector = Collector(Settings(BrokerAddress("127.0.0.1", 1), ("null:",), tmp_path, http=None))
+        [shipper] = collector.shippers
+        assert (shipper.since, shipper.stored, shipper.refused, shipper.forgotten) == (10, 5, 2, 3)
+        assert shipper.stored + shipper.pending + shipper.refused + shipper.forgotten == 30 - shipper.since
+        collector.journal.close()
+
+    asyncio.run(run())
+
+
+def test_whoever_asks_it_to_end_is_heard_although_somebody_asks_it_to_forget(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    """It takes two seconds to give up on its store, and meanwhile sees the question, which must not begin it anew."""
+    options = ("--store", "duckdb+http://127.0.0.1:1", "--client-id", "ends")
+    with haina_collect(broker, tmp_path / "data", *options) as collector:
+        collector.until_connected()
+        send(broker, readings(1, 3, "ending"))
+        collector.until(lambda found: found["counters"]["journaled"] == 3)
+        asked = tmp_path / "data" / "forget" / "ask.json"
+        asked.parent.mkdir()
+
+        def ask() -> None:
+            asked.write_text('{"site": "home-1", "area": null}')
+
+        assert collector.stop(meanwhile=ask)[0] == 0
+        assert asked.is_file(), "it is for whoever asked to see to the journal now"
+
+
 def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: RunningBroker) -> None:
     with haina_collect(broker, tmp_path / "data", "--store", "null:", "--client-id", "asked") as collector:
         collector.until_connected()
@@ -341,6 +390,9 @@ def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: Runnin
         assert (told.returncode, complaint) == (0, "")
         for words in ("connected", "run the-run", "1 online, 1 offline, 1 unknown", "journaled", "null", "home-3"):
             assert words in printed
+        assert all(name in printed for name in ("stored", "pending", "refused", "forgotten")), (
+            "what journaled adds up to"
+        )
 
         as_json = run_collector_command("status", "--url", collector.url, "--json")
         assert json.loads(as_json.communicate(timeout=60)[0])["counters"]["received"] == 4
@@ -350,6 +402,9 @@ def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: Runnin
         assert "haina_collector_journaled_total 4.0" in metrics
         assert 'haina_collector_store_pending{store="null"} ' in metrics
         assert 'haina_collector_gateways{state="unknown"} 1.0' in metrics
+        for name in ("stored", "refused", "forgotten"):
+            assert f'haina_collector_store_{name}_total{{store="null"}} ' in metrics
+        assert "haina_collector_dead_letters_dropped_total 0.0" in metrics
 
 
 def test_devices_are_told_apart_and_listed_by_state_also_after_a_restart(tmp_path: Path, broker: RunningBroker) -> None:
@@ -390,7 +445,7 @@ def test_devices_are_told_apart_and_listed_by_state_also_after_a_restart(tmp_pat
             }
             metrics = collector.get("/metrics")[1]
             assert 'haina_collector_devices_by{state="silent"} 1.0' in metrics
-            assert "haina_collector_missing_total 2.0" in metrics
+            assert "haina_collector_missing 2.0" in metrics
             assert "away-2" not in metrics, "as many series as states, however many devices"
             collector.kill()
             collector.start()
@@ -467,7 +522,8 @@ def test_whoever_cannot_begin_says_why_in_one_sentence(tmp_path: Path, broker: R
             (("--http", "8791"), r"--http must be host:port, such as .* \(got '8791'\)"),
             (("--store", "postgres://here"), r"a store URL is .*; got 'postgres://here'"),
             (("--broker", "http://here"), r"--broker: a broker's URL must begin with mqtt://"),
-            (("--area", "Caoyang"), r"'Caoyang' must be lower-case"),
+            (("--area", "Caoyang"), r"--areas: 'Caoyang' must be lower-case"),
+            (("--areas", "a01,,a02"), r"--areas: '' must be lower-case"),
             (("--past", "long"), r"--past 'long' is not a duration"),
         ):
             arguments = ["--broker", broker.url, "--store", "null:", "--http", "127.0.0.1:0"]
