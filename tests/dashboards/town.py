@@ -36,6 +36,7 @@ from haina.contract import (
 from haina.contract.care import ROOMS
 from haina.contract.centre import SERVICES
 from haina.contract.governance import INCIDENT_KINDS
+from haina.contract.help import DONE, FOUND, HELPERS, TROUBLE
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -175,6 +176,25 @@ def say_minute(writer: Writer, at_ms: int, step: int) -> None:
         values = {"temperature_c": 6.0 + 8 * wave, "humidity_pct": 70.0 - 20 * wave, "pm25_ug_m3": 35.0 + step % 30}
         writer.say("weather", "w01", "station", at_ms, **values, rain=False)
     say_zone(writer, at_ms, step, wave)
+    say_help(writer, at_ms, step)
+
+
+def say_help(writer: Writer, at_ms: int, step: int) -> None:
+    """What a committee's desk and its volunteer say at this minute: now and then one is sent, or calls."""
+    place = {"longitude_deg": 121.4, "latitude_deg": 31.25}
+    writer.say("crew_member", "p01", "volunteer-1", at_ms, state=step // 6 % 4, **place)
+    if step % 6 == 0:
+        visit = {
+            "errand": f"p01-1-{step}",
+            "home": HOMES[step % len(HOMES)],
+            "helper": HELPERS[step // 6 % len(HELPERS)],
+        }
+        found = FOUND[step // 6 % len(FOUND)]
+        travel_s = None if visit["helper"] == "telephone" else 300.0
+        report = {"found": found, "trouble": found in TROUBLE, "response_s": 400.0 + step % 90, "travel_s": travel_s}
+        writer.say("help_report", "p01", "volunteer-1", at_ms, **visit, **report)
+        done = DONE[step // 6 % len(DONE)]
+        writer.say("help_result", "p01", "volunteer-1", at_ms, **visit, done=done, on_scene_s=900.0)
 
 
 def say_zone(writer: Writer, at_ms: int, step: int, wave: float) -> None:
