@@ -13,14 +13,15 @@ each must have come from, hashes it, and compares minute by minute:
 - *unchecked*: readings stored in a minute that also lost or gained some. That they are there is known, but not that
   they are unaltered: a sum of hashes says nothing of its parts.
 
-Where raw points were rolled up by the store's retention there is nothing to compare with; those device-minutes are
-counted as *gone*. So are devices that the ledger was told to forget.
+Where raw points were rolled up by the store's retention, or are past the term of InfluxDB's bucket, there is nothing to
+compare with; those device-minutes are counted as *gone*. So are devices that the ledger was told to forget.
 
 The counting happens in a DuckDB of its own, in memory with a limit and on disk beyond it; only the hashing touches
 each point in Python. Points of boots that no ledger mentions are other runs' and left out.
 """
 
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -38,6 +39,7 @@ from haina.ledger import MINUTE_MS, SentMinute, forgotten_devices, read_ledger
 from haina.query.reader import Held, Reader
 
 CHUNK_MS = 86_400_000  # how much event time one request for raw points covers
+EXPIRING_S = 600  # what expires while it is compared, and how far clocks may be apart; assumed
 MEMORY_LIMIT = "512MB"
 _LEDGER_LINES = 50_000  # of a ledger at once
 
@@ -115,6 +117,9 @@ class _Audit:
             self._take_in_ledger(path)
         held = reader.describe()
         gone_before_ms = max((found.rolled_before_ms for found in held.values()), default=0)
+        if term_s := reader.term_s():
+            gone_before_ms = max(gone_before_ms, int(time.time() - term_s + EXPIRING_S) * 1000)
+        gone_before_ms += -gone_before_ms % MINUTE_MS
         gone = self._leave_out_before(gone_before_ms)
         boots = {boot for (boot,) in self._count.execute("SELECT DISTINCT boot FROM sent").fetchall()}
         for name, start_ms, end_ms in self._pieces(held, gone_before_ms):
@@ -125,7 +130,7 @@ class _Audit:
 
     def _leave_out_before(self, time_ms: int) -> int:
         """Forget what the ledgers say of minutes from before then; how many device-minutes that is."""
-        before = -(-time_ms // MINUTE_MS)
+        before = time_ms // MINUTE_MS
         [(gone,)] = self._count.execute(
             "SELECT count(DISTINCT (device, boot, minute)) FROM sent WHERE minute < ?", [before]
         ).fetchall()

@@ -13,6 +13,7 @@ Raw points come as Arrow batches (`batches`), which the audit counts without tou
 
 import contextlib
 import io
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def open_reader(
     if url.kind == "duckdb":
         return Reader(url, _DuckDB(), {"Authorization": f"Bearer {token}"} if token else {}, timeout_s, ca_file)
     if url.kind == "influxdb":
-        return Reader(url, _InfluxDB(url.bucket), {"Authorization": _entry(token)} if token else {}, timeout_s, ca_file)
+        entry = {"Authorization": _entry(token)} if token else {}
+        return Reader(url, _InfluxDB(url.bucket, url.org), entry, timeout_s, ca_file)
     raise BadStoreURL("null: keeps nothing, so there is nothing to read")
 
 
@@ -161,6 +163,18 @@ class Reader:
         request = self._language.ask_description()
         with self._failures():
             return self._language.understand_description(self._accepted(self._client.request(**request)))
+
+    def term_s(self) -> int:
+        """For how long a bucket of InfluxDB keeps its points, in seconds; 0 when for ever, or when it may not be known.
+
+        What `haina store` rolled up says `describe`. Raises StoreUnreachable.
+        """
+        with self._failures():
+            for request in self._language.ask_term():
+                answer = self._client.request(**request)
+                if answer.status_code == 200 and (term_s := self._language.understand_term(answer)):
+                    return term_s
+        return 0
 
     def rollups(self, **tags: str) -> Iterator[Any]:
         """Hourly rollups of an area, site or device as pyarrow RecordBatches; InfluxDB keeps its own."""
@@ -264,6 +278,10 @@ class _Language(Protocol):
 
     def understand_description(self, answer: httpx.Response) -> dict[str, Held]: ...
 
+    def ask_term(self) -> list[_Request]: ...
+
+    def understand_term(self, answer: httpx.Response) -> int: ...
+
     def ask_rollups(self, tags: dict[str, str]) -> _Request | None: ...
 
     def ask_to_forget(self, site: str, area: str | None) -> list[_Request]: ...
@@ -304,6 +322,12 @@ class _DuckDB:
 
     def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]:
         return _arrow_batches(answer)
+
+    def ask_term(self) -> list[_Request]:
+        return []
+
+    def understand_term(self, answer: httpx.Response) -> int:
+        return 0
 
     def ask_rollups(self, tags: dict[str, str]) -> _Request | None:
         return {"method": "GET", "url": "/hourly", "params": tags}
@@ -393,13 +417,14 @@ class _InfluxAnswer(msgspec.Struct):
 
 
 _INFLUX_ANSWER = msgspec.json.Decoder(_InfluxAnswer)
+_GO_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")  # as 9600h0m0s; a bucket's term is whole hours at least
 
 
 class _InfluxDB:
     """InfluxDB 1 and 2: InfluxQL, one statement per query, and JSON that prints 12.0 as 12."""
 
-    def __init__(self, bucket: str) -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, org: str) -> None:
+        self._bucket, self._org = bucket, org
 
     def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request:
         span = time_range(start_ms, end_ms)
@@ -461,6 +486,26 @@ class _InfluxDB:
             if first.series and last.series:
                 found[name] = Held(first.series[0].values[0][0], last.series[0].values[0][0])
         return found
+
+    def ask_term(self) -> list[_Request]:
+        # 2.x answers the first with a duration of 0 whatever it is, 1.x does not know the second.
+        named = {"name": self._bucket, **({"org": self._org} if self._org else {})}
+        return [
+            self._statements([f"SHOW RETENTION POLICIES ON {quote_name(self._bucket)}"]),
+            {"method": "GET", "url": "/api/v2/buckets", "params": named},
+        ]
+
+    def understand_term(self, answer: httpx.Response) -> int:
+        said = answer.json()
+        if "buckets" in said:
+            return sum(int(rule["everySeconds"]) for bucket in said["buckets"] for rule in bucket["retentionRules"])
+        for series in _INFLUX_ANSWER.decode(answer.content).results[0].series:
+            for row in series.values:
+                policy = dict(zip(series.columns, row, strict=True))
+                if policy["default"]:
+                    hours, minutes, seconds = _GO_DURATION.fullmatch(policy["duration"]).groups("0")  # type: ignore[union-attr]
+                    return int(hours) * 3_600 + int(minutes) * 60 + int(seconds)
+        return 0
 
     def ask_rollups(self, tags: dict[str, str]) -> _Request | None:
         return None

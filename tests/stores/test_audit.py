@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +226,31 @@ def test_an_empty_store_lost_everything(kept: Kept, tmp_path: Path) -> None:
     assert (report.lost, report.stored, report.clean) == (240, 0, False)
     assert len(report.worst) == 20
     assert report.offences == report.minutes == 44
+
+
+@pytest.mark.parametrize("keep_s", [7_200, None])
+def test_what_is_past_the_buckets_term_is_not_compared_and_not_called_lost(
+    influx: RunningInflux, tmp_path: Path, keep_s: int | None
+) -> None:
+    """Ten minutes of three hours ago, which InfluxDB does not have, and ten of just now, which it does."""
+    url = influx.create_bucket(f"audit-{next(BOOTS)}", keep_s)
+    points = build_run()
+    later_ms = int(time.time() * 1000) - 3_600_000 - points[0].time_ms
+    recent = [point._replace(time_ms=point.time_ms + later_ms) for point in points]
+    boot = next(BOOTS)
+    past = [point._replace(time_ms=point.time_ms - 7_200_000, boot=boot) for point in recent]
+    ledgers = [write_ledger(tmp_path / "past.sent", past), write_ledger(tmp_path / "recent.sent", recent)]
+    store = open_store(url, influx.token or None)
+    store.write("journal", len(recent), recent)
+    store.close()
+    with open_reader(url, influx.token or None) as reader:
+        report = audit(ledgers, reader)
+    if keep_s:
+        assert (report.clean, report.sent, report.lost) == (True, 240, 0)
+        assert 40 <= report.gone <= 48
+        assert past[-1].time_ms < report.gone_before_ms < recent[0].time_ms
+    else:
+        assert (report.clean, report.sent, report.lost, report.gone) == (False, 480, 240, 0)
 
 
 def run_audit(*arguments: str) -> tuple[int, str, str]:
