@@ -14,12 +14,13 @@ from dashboards.grafana import push, render
 from dashboards.text import LANGUAGES
 from haina import __version__
 from haina.command import compose
+from haina.command_line import duration_s
 from haina.store_url import COLLECTOR_TOKEN, TOKEN_VARIABLES, StoreURL
 from tests.brokers import ROOT
 from tests.deploy.stack import COMPOSE_FILE, Stack, find_program, variables
 
-SERVICES = ("credentials", "mosquitto", "influxdb", "collector", "simulator", "console", "grafana")
-OURS = ("credentials", "collector", "simulator", "console")
+SERVICES = ("credentials", "mosquitto", "influxdb", "collector", "rollup", "simulator", "console", "grafana")
+OURS = ("credentials", "collector", "rollup", "simulator", "console")
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,10 @@ def test_the_command_of_a_service_is_one_that_haina_knows(
     command = commands[service["command"][0]]
     with command.make_context(service["command"][0], list(service["command"][1:])) as context:
         given = context.params
-    if name != "credentials":
+    if name == "rollup":
+        assert given["keep"] == stack.services["influxdb"]["environment"]["DOCKER_INFLUXDB_INIT_RETENTION"]
+        assert duration_s(given["every"], "--every") == 3_600
+    elif name != "credentials":
         assert str(given["broker"]) == service["environment"]["HAINA_BROKER"]
         assert str(given["data"]).split("/")[:2] == ["", "data"]
     understood = {option.envvar for option in command.params} | {COLLECTOR_TOKEN, *TOKEN_VARIABLES.values()}
@@ -211,12 +215,12 @@ def test_grafana_where_people_write_their_own_statements_does_not_hold_the_token
 ) -> None:
     token = stack.secrets["HAINA_INFLUX_TOKEN"]
     holders = {name for name, service in stack.services.items() if token in service.get("environment", {}).values()}
-    assert holders == {"influxdb", "collector"}
+    assert holders == {"influxdb", "collector", "rollup"}
 
 
-def test_collector_and_console_use_the_bucket_that_influxdb_makes(stack: Stack) -> None:
+def test_whoever_writes_or_reads_uses_the_bucket_that_influxdb_makes(stack: Stack) -> None:
     made = stack.services["influxdb"]["environment"]
-    for name in ("collector", "console"):
+    for name in ("collector", "rollup", "console"):
         command = stack.services[name]["command"]
         store = StoreURL.parse(command[command.index("--store") + 1])
         assert store.base_url == "http://influxdb:8086"
