@@ -18,6 +18,9 @@ MOTION = Query("home_motion", "motion", Aggregate.COUNT, group=("device",), wher
 DOORS = Query("home_door", "open", Aggregate.COUNT, where=(Filter("open", "=", (True,)),))
 SMOKE = Query("home_smoke", "smoke", Aggregate.COUNT, where=(Filter("smoke", "=", (True,)),))
 
+TAKEN = Query("home_medicine", "delay_s", Aggregate.COUNT)  # said with a dose that is taken, and only then
+MISSED = Query("home_medicine", "state", Aggregate.COUNT, where=(Filter("state", "=", (4,)),))
+
 _ALARMING = (Threshold(0, Level.CALM), Threshold(1, Level.BAD))
 _BATTERY = (
     Threshold(0, Level.BAD),
@@ -141,6 +144,45 @@ CARE = Page(
             (Line(Query("wearable", "battery_pct", Aggregate.LAST, group=("site",))),),
             unit="percent",
             span=Span.RECENT,
+            thresholds=_BATTERY,
+            low=0,
+            high=100,
+            order="lowest",
+            most_series=10,
+        ),
+        Panel(
+            "medicine",
+            Kind.TIME_SERIES,
+            (Line(TAKEN, "taken"), Line(MISSED, "missed")),
+            least_window_s=3_600,
+            low=0,
+            stacked=True,
+            bars=True,
+        ),
+        Panel(
+            "home_power",
+            Kind.TIME_SERIES,
+            (Line(Query("home_power", "power_w"), "mean"), Line(Query("home_power", "power_w", Aggregate.MAX), "most")),
+            unit="watt",
+            least_window_s=900,
+            low=0,
+        ),
+        Panel(
+            "stove_unattended",
+            Kind.TABLE,
+            (Line(Query("home_stove", "unattended_s", Aggregate.MAX, group=("area", "site", "device")), "unattended"),),
+            unit="seconds",
+            span=Span.RANGE,
+            order="highest",
+            most_series=50,
+        ),
+        Panel(
+            "device_batteries",
+            Kind.BAR_GAUGE,
+            (Line(Query("home_device", "battery_pct", Aggregate.LAST, group=("site", "device"))),),
+            unit="percent",
+            span=Span.RECENT,
+            recent_s=2 * 86_400,  # said daily
             thresholds=_BATTERY,
             low=0,
             high=100,

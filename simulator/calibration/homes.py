@@ -4,15 +4,18 @@ import calendar
 import csv
 import gzip
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from simulator.application import Place, found
 from simulator.calibration.movement import Movements, measure
-from simulator.population import build_town
+from simulator.care import HOME, CareParameters, move_in, settle_homes
+from simulator.care.rhythm import Rhythm
+from simulator.population import planned
 from simulator.scenario import Scenario
 from simulator.town import DAY_S, Emission, Town
 from simulator.truth import NoTruth
@@ -76,10 +79,24 @@ class HomesHeard:
         return minutes / (measure(self.movements).person_days / (days - 2) * days)
 
 
-def hear_homes(count: int, days: int, *, seed: int = 1, progress: Callable[[float], None] | None = None) -> HomesHeard:
-    """Let so many homes of one area live for so many days. `progress` is told the share that is done."""
+def hear_homes(
+    count: int,
+    days: int,
+    *,
+    seed: int = 1,
+    rhythm: Rhythm | None = None,
+    only_movements: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> HomesHeard:
+    """Let so many homes of one area live for so many days. `progress` is told the share that is done.
+
+    With `only_movements` nothing reports by the clock, which is several times faster.
+    """
     town = Town(seed=seed, start_ms=TUESDAY_MS, run="calibration", boot=1, truth=NoTruth())
-    build_town(Scenario.model_validate({"title": "Homes to be measured", "areas": {"a01": {"homes": count}}}), town)
+    scenario = Scenario.model_validate({"title": "Homes to be measured", "areas": {"a01": {"homes": count}}})
+    places = [Place(found(town, area, site_id, HOME.kind), plan) for area, site_id, plan in planned(scenario, HOME)]
+    live = move_in if only_movements else settle_homes
+    live(town, places, CareParameters(), 1.0, rhythm)
     heard = HomesHeard(town)
     while town.env.now < days * DAY_S:
         town.env.run(until=min(town.env.now + _SLICE_S, days * DAY_S))
@@ -99,6 +116,11 @@ def recorded_homes(folder: Path) -> dict[str, Movements]:
             moment = calendar.timegm(datetime.fromisoformat(row["date"]).timetuple())
             recorded[row["patient_id"]].append((moment, row["location_name"]))
     return dict(recorded)
+
+
+def half(homes: Mapping[str, Movements], which: Literal["odd", "even"]) -> dict[str, Movements]:
+    """Every other home, by its id: what is fitted on one half is judged on the other."""
+    return {home: homes[home] for number, home in enumerate(sorted(homes)) if number % 2 == (which == "odd")}
 
 
 def _values(emission: Emission) -> Any:

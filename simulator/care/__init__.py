@@ -1,8 +1,9 @@
 """Senior-care homes: one older person each, and the sensors that watch over them.
 
-Read `resident` (who, and the day's plan), `life` (moving through the home), `home` (what the sensors make of it),
-`body` (heart, wristband, bed), then `misfortune` (falls, alarms, help). `parameters` lists every number with its unit
-and source; numbers of one module only stand at its top.
+Read `condition` and `resident` (who, and the day's plan), `activity` and `rhythm` (what people do at home, and when),
+`walker` and `life` (doing it), `home` (what the sensors make of it; `appliance`, `dispenser` and `fitting` are its
+parts), `body` (heart, wristband, bed), then `misfortune`. `parameters` lists every number with its unit and source;
+numbers of one module only stand at its top.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from simulator.care.life import Life
 from simulator.care.misfortune import Misfortune, Misfortunes
 from simulator.care.parameters import CareParameters
 from simulator.care.resident import draw_resident
+from simulator.care.rhythm import Rhythm, shipped
 from simulator.rota import Report, phase_s, rota, rota_by_second
 from simulator.town import Town
 
@@ -35,8 +37,20 @@ class HomePlan(Plan):
     )
 
 
-def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float) -> Misfortunes:
+def settle_homes(
+    town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float, rhythm: Rhythm | None = None
+) -> Misfortunes:
     """Install the devices of all homes and let their residents live, from the town's start on."""
+    homes, bodies, misfortunes = move_in(town, plans, parameters, boost, rhythm)
+    if homes:
+        _keep_reporting(town, homes, bodies, parameters)
+    return misfortunes
+
+
+def move_in(
+    town: Town, plans: Sequence[Place], parameters: CareParameters, boost: float, rhythm: Rhythm | None = None
+) -> tuple[list[Home], Bodies, Misfortunes]:
+    """The homes with their residents; of their devices only those speak that need no clock to tell them."""
     sites = [site for site, _ in plans]
     for site in sites:
         install(site)
@@ -51,13 +65,11 @@ def settle_homes(town: Town, plans: Sequence[Place], parameters: CareParameters,
     ]
     misfortunes = Misfortunes(
         {
-            home.site.id: Misfortune(home, Life(home, resident), boost)
+            home.site.id: Misfortune(home, Life(home, resident, rhythm or shipped()), boost)
             for home, resident in zip(homes, residents, strict=True)
         }
     )
-    if homes:
-        _keep_reporting(town, homes, bodies, parameters)
-    return misfortunes
+    return homes, bodies, misfortunes
 
 
 def _keep_reporting(town: Town, homes: Sequence[Home], bodies: Bodies, p: CareParameters) -> None:

@@ -27,7 +27,7 @@ SPO2_EVERY_MINUTES = 10
 BED_PERIOD_S, BED_IDLE_ROUNDS = 300, 12  # every 5 minutes in bed, hourly while not
 
 # How far the heart rises above its resting rate; assumed.
-ASLEEP, AT_REST, BUSY, OUT, FALLEN = -1, 0, 9, 18, 24
+ASLEEP, AT_REST, BUSY, OUT, FALLEN = -1, 0, 6, 18, 24
 
 _DAILY_SWING_BPM, _DAILY_PEAK_H = 2.0, 15.0  # assumed
 _WAKING_MEAN_COS = 0.47  # of that round from 7 to 22 h: the published resting rate is a day's, not an afternoon's

@@ -1,110 +1,62 @@
-"""A resident's life at home: a semi-Markov walk through rooms, which all sensors of the home notice.
+"""A resident's life: nights, days, outings, and what the body makes of them.
 
-The day has a plan (`resident.Plan`): get up, go out, nap, go to bed. In between the resident visits one room after
-another. A *visit* chooses a room by the hour, leads through the hallway, lasts a lognormal time and moves now and
-then while it lasts. How fast visits and movements follow each other is the *pace*: the product of a person's own, the
-day's, the hour's and the visit's. At night the resident lies in bed, turns over, and rises at times for the bathroom.
-The same steps trigger infrared, open the front door, draw water, press the mattress and quicken the heart.
-
-Rooms by the hour and the hourly pace come from the homes of TIHM (Palermo et al., Scientific Data 10:606, 2023), whose
-fridge door counts as movement in the kitchen, and whose back door, and most of whose front door, as movement in the
-hallway: a flat in Shanghai has neither a garden door nor that many carers.
+The day has a plan (`resident.Plan`): get up, go out, nap, go to bed. In between the resident does one thing after
+another, as any `Walker` does. At night the resident lies in bed, turns over, and rises at times for the bathroom, after
+which some walk about instead of going back. The same steps trigger infrared, open the front door, draw water and power,
+press the mattress and quicken the heart.
 
 A life begins in the middle: yesterday's plan is drawn too, so whoever would be asleep, out or away at the run's first
 moment is.
 """
 
 import math
-from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, cast
 
 import simpy
 
 from simulator.care import body
+from simulator.care.activity import MEDICINE, POTTER, REST, Activity
 from simulator.care.home import Home
 from simulator.care.resident import Resident, draw_plan, gamma_mean_cv
+from simulator.care.rhythm import Rhythm
+from simulator.care.walker import HOUR_S, Partner, Process, Walker
 
-Process = Generator[Any, Any, None]
-
-DAY_S, HOUR_S = 86_400, 3_600
-ROOMS_VISITED = ("bedroom", "bathroom", "kitchen", "lounge", "hallway")
-
-# fmt: off
-# Movements an hour in the recorded homes by room, midnight first; the share of a room among them is its chance.
-_MOVEMENTS_BY_HOUR = {
-    "bedroom": (0.3, 0.3, 0.3, 0.3, 0.4, 0.8, 1.5, 3.2, 4.12, 3.98, 3.21, 2.27,
-                1.8, 1.7, 1.5, 1.55, 1.7, 1.64, 1.58, 1.4, 1.63, 2.45, 3.4, 1.2),
-    "bathroom": (0.5, 0.4, 0.4, 0.4, 0.4, 0.5, 0.7, 1.5, 2.1, 2.2, 1.7, 1.15,
-                 0.95, 0.9, 0.77, 0.73, 0.91, 0.92, 0.87, 0.86, 0.92, 1.32, 1.5, 0.8),
-    "kitchen": (0.62, 0.33, 0.29, 0.21, 0.37, 0.9, 2.01, 4.72, 7.67, 9.38, 8.38, 8.3,
-                9.63, 9.47, 6.52, 6.05, 6.67, 9.93, 10.73, 8.13, 6.17, 4.56, 3.52, 1.55),
-    "lounge": (0.38, 0.15, 0.15, 0.12, 0.19, 0.52, 0.9, 1.76, 3.17, 3.99, 4.14, 4.27,
-               4.32, 4.6, 4.09, 4.21, 4.82, 5.51, 5.36, 4.71, 3.92, 3.36, 2.25, 0.95),
-    # Without those of passing through, which come with every change of room.
-    "hallway": (0.3, 0.2, 0.2, 0.2, 0.2, 0.3, 0.7, 2.6, 4.7, 7.0, 6.8, 6.5,
-                6.4, 6.0, 5.2, 5.0, 5.6, 6.1, 6.1, 4.4, 3.4, 2.6, 2.3, 1.0),
-}
-# Fitted so that movements by the hour come out as recorded (tests/simulator/test_calibration.py).
-_PACE_BY_HOUR = (1.0, 1.0, 1.0, 1.0, 1.0, 1.6, 0.87, 0.69, 1.05, 1.65, 1.54, 1.3,
-                 1.17, 1.33, 0.89, 1.02, 1.46, 1.7, 1.51, 1.07, 0.79, 0.84, 1.3, 1.3)
-# fmt: on
-
-# Mean length of a visit and mean time between two movements in it, seconds at pace 1; fitted to TIHM.
-_VISIT_S = {"bedroom": 420.0, "bathroom": 240.0, "kitchen": 420.0, "lounge": 1_500.0, "hallway": 100.0}
-_VISIT_CV = 1.0
-_STILL_S = {"bedroom": 90.0, "bathroom": 65.0, "kitchen": 65.0, "lounge": 260.0, "hallway": 35.0}
+DAY_S = 86_400
 _STILL_FLOOR_S = 5.0  # movements closer than this are one
-_PULSE = {"bedroom": 4.0, "bathroom": 6.0, "kitchen": body.BUSY, "lounge": body.AT_REST, "hallway": 6.0}
-_WALK_MEAN_S = 4.5  # assumed: from room to room
+_UP_BPM = 4.0  # assumed: on one's feet, doing little
 
 _TURNS_IN_BED_PER_H = 0.7  # fitted: infrared in the bedroom at night, beside rising
 _NIGHT_TRIP_S, _NIGHT_TRIP_CV = 260.0, 0.6
 _NIGHT_TRIPS_CV = 0.4  # fitted: from night to night
-_NIGHT_KITCHEN_SHARE = 0.12  # fitted: kitchen at night in TIHM
+_WANDERS_S, _WANDERS_CV = 600.0, 0.8  # assumed
 _CALLERS_FROM_H, _CALLERS_TO_H = 8.0, 20.0
-_SHOWERS_FROM_H = 18.0
 
-# Litres; assumed, about 110 a day.
-_FLUSH_L, _WASH_L, _SHOWER_L, _COOKING_L, _LAUNDRY_L = 5.5, 1.8, 38.0, 4.5, 48.0
-_COOKING_SHARE, _LAUNDRY_SHARE, _SHOWER_SHARE = 0.45, 0.016, 0.35
-
-_STEPS_PER_MOVEMENT, _STEPS_PER_WALK = 5, 14  # assumed
+_STEPS_PER_MOVEMENT = 9  # assumed
 _CHARGES_FROM_H, _CHARGES_BELOW_PCT, _CHARGES_AT_NIGHT_BELOW_PCT = 19.0, 35.0, 20.0  # assumed
 
 _LEAVES_FOR_DAYS_AT_H = 8.5  # assumed
-
-_ROOM_CHANCES = [
-    # A visit to a room brings several movements: divide, so that movements come out in proportion and not visits.
-    tuple(
-        _MOVEMENTS_BY_HOUR[room][hour] / (1 + _VISIT_S[room] / (_STILL_S[room] + _STILL_FLOOR_S))
-        for room in ROOMS_VISITED
-    )
-    for hour in range(24)
-]
+_POORLY, _LIES_H, _LIES_FROM_H = 0.8, 3.0, 13.0  # assumed: below so much activity; hours in bed by day, at worst
 
 
-class Life:
+class Life(Walker):
     """The resident of a home, living."""
 
-    def __init__(self, home: Home, resident: Resident) -> None:
-        self.home = home
+    def __init__(self, home: Home, resident: Resident, rhythm: Rhythm) -> None:
+        super().__init__(home, "", rhythm, resident.pace, resident.misplaced_share)
         self.resident = resident
-        self.room = "lounge"
         self.is_out = self.is_away = self.is_held = False
         self.forgets_charging = self.has_dropped_wristband = False
-        self._env = home.site.env
-        self._town = home.site.town
-        self._p = home.parameters
-        self._moves = home.site.stream("moves")
         self._plans = home.site.stream("plans")
-        self._uses = home.site.stream("water")
-        self._showered = True
+        self._steps_per_movement = max(round(_STEPS_PER_MOVEMENT * resident.steps_factor), 1)
         self._callers_per_s = self._p.callers_per_day / ((_CALLERS_TO_H - _CALLERS_FROM_H) * HOUR_S)
         self._midnight_s = -self._town.local_s(0.0) - DAY_S  # of the day the plan is for: at first, yesterday
         self.plan = draw_plan(self._plans, self.resident, self._p)
         self._night = False
         self.process: simpy.Process = self._env.process(self._live())
+        if not resident.lives_alone:
+            partner = Partner(home, "partner's ", rhythm, resident.pace * self._p.partner_pace)
+            self._env.process(partner.live(resident.wake_h, min(resident.bed_h, 23.9)))
 
     # -- days ----------------------------------------------------------------------------------
 
@@ -189,6 +141,21 @@ class Life:
         self._midnight_s += DAY_S
         self.plan = draw_plan(self._plans, self.resident, self._p)
         self._showered = False
+        activity = self.home.bodies.activity(self.home.number)
+        if activity < _POORLY:
+            self._take_it_easy(1 - activity)
+
+    def _take_it_easy(self, weakness: float) -> None:
+        """A day of somebody who is poorly: up late, to bed after lunch, and out only if they can."""
+        plan, lies_h = self.plan, _LIES_H * weakness
+        stays_in = self._moves.chance(min(2 * weakness, 1.0))
+        self.plan = replace(
+            plan,
+            wake_h=min(plan.wake_h + lies_h, 11.0),
+            nap=plan.nap or (_LIES_FROM_H, _LIES_FROM_H + lies_h),
+            outings=() if stays_in else plan.outings,
+            away_d=None if stays_in else plan.away_d,
+        )
 
     def _at(self, hour: float) -> float:
         """The simulated second of an hour of the plan's day."""
@@ -197,49 +164,19 @@ class Life:
     # -- at home -------------------------------------------------------------------------------
 
     def _at_home(self, until_s: float) -> Process:
-        """Visit one room after another until it is time for something else."""
+        """Do one thing after another until it is time for something else; take medicine, see who is at the door."""
         env, moves = self._env, self._moves
         while until_s - env.now > 1:
             if self.home.dispenser.reminds():
-                yield from self.walk_to("kitchen")
+                yield from self.do(MEDICINE, until_s)
                 self.home.dispenser.take()
-            hour = self._town.local_hour()
-            room = moves.choice(ROOMS_VISITED, _ROOM_CHANCES[int(hour)])
-            pace = self.resident.pace * self.plan.pace * _PACE_BY_HOUR[int(hour)]
-            pace *= self.home.bodies.activity(self.home.number)
-            pace *= gamma_mean_cv(moves, 1.0, self._p.pace_visit_cv)
-            pace = min(max(pace, 0.1), 8.0)
-            yield from self.walk_to(room)
-            self._use_room(room, hour)
-            visit_s = moves.lognormal_mean_cv(_VISIT_S[room], _VISIT_CV) / pace
-            yield from self.stay(room, min(env.now + visit_s, until_s), _STILL_S[room] / pace)
-            if _CALLERS_FROM_H < hour < _CALLERS_TO_H and moves.chance(-math.expm1(-self._callers_per_s * visit_s)):
+            began_s, hour = env.now, self._town.local_hour()
+            self.day_pace = self.plan.pace * self.home.bodies.activity(self.home.number)
+            yield from self.do(self._next_activity(), until_s)
+            callers = self._callers_per_s * (env.now - began_s)
+            if _CALLERS_FROM_H < hour < _CALLERS_TO_H and moves.chance(-math.expm1(-callers)):
                 yield from self._answer_door()
-
-    def stay(self, room: str, until_s: float, still_s: float) -> Process:
-        """Be in a room until then, moving every `still_s` on average."""
-        env, trigger, exponential = self._env, self.home.infrared[room].trigger, self._moves.exponential
-        steps, number = self.home.bodies.steps, self.home.number
-        while True:
-            gap_s = _STILL_FLOOR_S + exponential(still_s)
-            if env.now + gap_s >= until_s:
-                if until_s > env.now:
-                    yield env.timeout(until_s - env.now)
-                return
-            yield env.timeout(gap_s)
-            trigger()
-            steps[number] += _STEPS_PER_MOVEMENT
-
-    def walk_to(self, room: str) -> Process:
-        """Through the hallway into a room; both notice."""
-        if room != self.room:
-            if "hallway" not in {room, self.room}:
-                self.home.infrared["hallway"].trigger()
-            yield self._env.timeout(1.5 + self._moves.exponential(_WALK_MEAN_S))
-            self.room = room
-        self.home.infrared[room].trigger()
-        self.home.bodies.steps[self.home.number] += _STEPS_PER_WALK
-        self.home.bodies.pulse_rise_bpm[self.home.number] = _PULSE[room]
+        self.put_down()
 
     def _answer_door(self) -> Process:
         self.home.infrared["hallway"].trigger()
@@ -249,40 +186,45 @@ class Life:
         yield self._env.timeout(15.0 + self._moves.exponential(40.0))
         self.home.infrared["hallway"].trigger()
 
-    def _use_room(self, room: str, hour: float) -> None:
-        """Water that a visit uses, and the wristband that is put on its charger in the evening."""
-        uses = self._uses
-        if room == "bathroom":
-            self._use_bathroom()
-            if hour >= _SHOWERS_FROM_H and not self._showered and uses.chance(_SHOWER_SHARE):
-                self._showered = True
-                self.home.use_water(uses.lognormal_mean_cv(_SHOWER_L, 0.35))
-        elif room == "kitchen":
-            if uses.chance(_COOKING_SHARE):
-                self.home.use_water(uses.lognormal_mean_cv(_COOKING_L, 0.8))
-            if 8 <= hour < 17 and uses.chance(_LAUNDRY_SHARE):
-                self.home.use_water(uses.lognormal_mean_cv(_LAUNDRY_L, 0.2))
-        elif room == "lounge" and hour >= _CHARGES_FROM_H and self._battery_pct() < _CHARGES_BELOW_PCT:
-            self._charge(True)
-
-    def _use_bathroom(self) -> None:
-        if self._uses.chance(0.85):
-            self.home.use_water(self._uses.lognormal_mean_cv(_FLUSH_L, 0.15))
-        self.home.use_water(self._uses.lognormal_mean_cv(_WASH_L, 0.6))
-
     def _bathroom_round(self) -> Process:
         """The first walk of the day."""
         yield from self.walk_to("bathroom")
-        self._use_bathroom()
+        self.use_bathroom()
         pace = self.resident.pace
         yield from self.stay("bathroom", self._env.now + self._moves.lognormal_mean_cv(240.0, 0.5), 65.0 / pace)
+
+    def stay(self, room: str, until_s: float, still_s: float) -> Process:
+        """Be in a room until then, moving every `still_s` on average."""
+        env, trigger, exponential = self._env, self.home.infrared[room].trigger, self._moves.exponential
+        self.room = room
+        while True:
+            gap_s = _STILL_FLOOR_S + exponential(still_s)
+            if env.now + gap_s >= until_s:
+                if until_s > env.now:
+                    yield env.timeout(until_s - env.now)
+                return
+            yield env.timeout(gap_s)
+            trigger()
+            self._moved()
+
+    def _moved(self) -> None:
+        self.home.bodies.steps[self.home.number] += self._steps_per_movement
+
+    def _busy_with(self, activity: Activity, pace: float) -> None:
+        self._pulse(activity.pulse_rise_bpm * min(pace * activity.lively, 1.0))
+        is_evening = self._town.local_hour() >= _CHARGES_FROM_H
+        if activity is REST and is_evening and self._battery_pct() < _CHARGES_BELOW_PCT:
+            self._charge(True)
+
+    def _pulse(self, rise_bpm: float) -> None:
+        self.home.bodies.pulse_rise_bpm[self.home.number] = rise_bpm
 
     # -- in bed --------------------------------------------------------------------------------
 
     def lie_down(self) -> None:
         """Get into bed, and sleep."""
         self.home.bodies.say_bed(self.home.number, True)
-        self.home.bodies.pulse_rise_bpm[self.home.number] = body.ASLEEP
+        self._pulse(body.ASLEEP)
 
     def leave_bed(self) -> None:
         """Get up; nothing happens to one who is up."""
@@ -290,12 +232,13 @@ class Life:
             return
         self.room = "bedroom"
         self.home.bodies.say_bed(self.home.number, False)
-        self.home.bodies.pulse_rise_bpm[self.home.number] = _PULSE["bedroom"]
+        self._pulse(_UP_BPM)
         self.home.infrared["bedroom"].trigger()
 
     def _sleep(self, until_s: float) -> Process:
         """Lie in bed, turn over now and then, rise for the bathroom at the person's own rate."""
         env, moves = self._env, self._moves
+        self.put_down()
         if env.now > 0:
             self.home.infrared["bedroom"].trigger()
         self.room = "bedroom"
@@ -319,12 +262,13 @@ class Life:
         self.leave_bed()
         yield self._env.timeout(5.0 + self._moves.exponential(15.0))
         yield from self.walk_to("bathroom")
-        self._use_bathroom()
+        self.use_bathroom()
         away_s = self._moves.lognormal_mean_cv(_NIGHT_TRIP_S, _NIGHT_TRIP_CV)
         yield from self.stay("bathroom", self._env.now + away_s, 240.0)
-        if self._moves.chance(_NIGHT_KITCHEN_SHARE):
+        if self._moves.chance(self.resident.night_wander_share):
+            wanders_s = self._moves.lognormal_mean_cv(_WANDERS_S, _WANDERS_CV)
             yield from self.walk_to("kitchen")
-            yield from self.stay("kitchen", self._env.now + 2 * away_s, 120.0)
+            yield from self.move_about(POTTER, self._env.now + wanders_s, 1.0)
         yield from self.walk_to("bedroom")
         yield self._env.timeout(5.0 + self._moves.exponential(20.0))
 
@@ -337,6 +281,7 @@ class Life:
 
     def _go_out(self, until_s: float) -> Process:
         """Leave by the front door and come back by it; who is out already at the run's start only comes back."""
+        self.put_down()
         if self._env.now > 0:
             yield from self._pass_door()
         self._town.truth.record("left_home", self.home.site, until_ms=self._town.start_ms + round(until_s * 1000))
@@ -355,6 +300,7 @@ class Life:
 
     def be_lost(self, is_found: simpy.Event) -> Process:
         """Go out, nobody knows where to, until brought home."""
+        self.put_down()
         yield from self._pass_door()
         self._set_out(True)
         yield is_found
@@ -375,7 +321,7 @@ class Life:
     def _set_out(self, is_out: bool) -> None:
         self.is_out = is_out
         self.home.bodies.is_out[self.home.number] = is_out
-        self.home.bodies.pulse_rise_bpm[self.home.number] = body.OUT if is_out else _PULSE["kitchen"]
+        self._pulse(body.OUT if is_out else body.BUSY)
 
     # -- the wristband -------------------------------------------------------------------------
 

@@ -30,16 +30,16 @@ class CareParameters(Parameters):
     habit_sd_h: float = parameter(0.8, "h", ASSUMED, "Spread of those hours between people.", ge=0, le=2)
     habit_day_sd_h: float = parameter(0.5, "h", ASSUMED, "Spread of those hours from day to day.", ge=0, le=2)
     pace_cv: float = parameter(
-        0.36, "1", f"fitted, {_TIHM}", "Spread between people of how much they move about.", ge=0, le=1
+        0.2, "1", f"fitted, {_TIHM}", "Spread between people of how much they move about.", ge=0, le=1
     )
-    pace_day_cv: float = parameter(0.19, "1", f"fitted, {_TIHM}", "The same from day to day.", ge=0, le=1)
-    pace_visit_cv: float = parameter(0.75, "1", f"fitted, {_TIHM}", "The same from room visit to visit.", ge=0, le=2)
+    pace_day_cv: float = parameter(0.42, "1", f"fitted, {_TIHM}", "The same from day to day.", ge=0, le=1)
+    pace_visit_cv: float = parameter(1.6, "1", f"fitted, {_TIHM}", "The same from activity to activity.", ge=0, le=2)
     night_trips_per_h: float = parameter(
         0.38, "1/h", f"fitted, {_TIHM}: 2.4 bathroom visits from 23 to 06 h", "Rising at night.", ge=0, le=5
     )
     night_trips_cv: float = parameter(0.85, "1", f"fitted, {_TIHM}", "Spread of it between people.", ge=0, le=3)
     outings_per_day: float = parameter(1.2, "1/d", ASSUMED, "Going out and coming home.", ge=0, le=6)
-    outing_median_h: float = parameter(1.3, "h", ASSUMED, "Median time out (lognormal, σ 0.8).", gt=0, le=12)
+    outing_median_h: float = parameter(1.3, "h", ASSUMED, "Median time out (lognormal, σ 0.95).", gt=0, le=12)
     nap_share: float = parameter(0.3, "1", ASSUMED, "Days with a nap in bed after lunch.", ge=0, le=1)
     callers_per_day: float = parameter(
         3.0, "1/d", ASSUMED, "The front door opened for a neighbour, a parcel, the rubbish.", ge=0, le=50
@@ -83,7 +83,9 @@ class CareParameters(Parameters):
     # The sensors' own habits.
     motion_hold_log_mean: float = parameter(0.706, "ln(s)", "CASAS", "How long infrared stays on.", ge=-2, le=5)
     motion_hold_log_sd: float = parameter(0.635, "ln(s)", "CASAS", "Spread of that.", ge=0, le=2)
-    motion_blank_s: float = parameter(10.0, "s", f"fitted, {_TIHM}", "Deaf for so long after a start.", ge=0, le=300)
+    motion_blank_s: float = parameter(
+        10.0, "s", "assumed; the recorded sensors were deaf for 61 s", "Deaf for so long after a start.", ge=0, le=300
+    )
     heartbeat_s: int = parameter(3_600, "s", ASSUMED, "Heartbeat of front door and smoke alarm.", ge=60, le=86_400)
 
     battery_life_factor: float = parameter(

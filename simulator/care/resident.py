@@ -18,7 +18,7 @@ from simulator.randomness import Stream
 _AGE_BANDS = ((60, 64), (65, 69), (70, 79), (80, 92))
 _AGE_SHARES = (0.283, 0.279, 0.283, 0.155)
 
-_OUTING_SIGMA = 0.8  # assumed
+_OUTING_SIGMA = 0.95  # assumed
 _OUTING_HOURS, _OUTING_WEIGHTS = (8, 9, 10, 13, 14, 15, 16, 18), (2, 4, 3, 1, 2, 2, 1.5, 0.8)  # assumed: market, walk
 _BEATS_CV = 0.3  # assumed
 _NAP_H, _NAP_SD_H, _NAP_MEAN_H = 13.2, 0.4, 0.75  # assumed

@@ -7,10 +7,10 @@ volunteer who searches the neighbourhood.
 
 import simpy
 
+from haina.contract.care import ROOMS
 from simulator.care.body import ASLEEP
 from simulator.care.condition import DEMENTIA
 from simulator.care.fate import HOUR_S, Fate, Process
-from simulator.care.life import ROOMS_VISITED
 from simulator.randomness import Stream
 
 _FROM_H, _TO_H = 22.0, 5.0
@@ -70,6 +70,6 @@ class Wandering:
         life.leave_bed()
         until_s = env.now + length_s
         while env.now < until_s and self.is_walking:
-            yield from life.walk_to(self._course.choice(ROOMS_VISITED))
+            yield from life.walk_to(self._course.choice(ROOMS))
             stay_s = self._course.exponential(_STAYS_MEAN_S)
             yield from life.stay(life.room, min(env.now + stay_s, until_s), _MOVES_EVERY_S)

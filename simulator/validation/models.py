@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.calibration import targets
 from simulator.calibration.homes import hear_homes, recorded_homes
-from simulator.calibration.movement import MovementStatistics, measure
+from simulator.calibration.movement import MovementStatistics, measure, step_distance
 from simulator.calibration.surroundings import hear_arrivals, hear_weather
 from simulator.centres.arrivals import WEEKDAY_PROFILE
 from simulator.validation.finding import Curve, Finding, LeftOut, Settings
@@ -73,6 +73,7 @@ def recordings(settings: Settings) -> list[Finding]:
 def _movements(found: MovementStatistics, sample: str) -> list[Finding]:
     profile = targets()["movements_by_hour"]
     assert isinstance(profile.value, tuple)
+    steps = targets()["room_to_room"]
     sample = f"{sample}, {found.person_days:,} person-days"
     return [
         _target("movements_per_day", found.per_day, sample),
@@ -94,6 +95,15 @@ def _movements(found: MovementStatistics, sample: str) -> list[Finding]:
             profile.source,
             sample,
             curve=Curve(range(24), profile.value, found.by_hour.tolist(), "hour of the day", "movements per hour"),
+        ),
+        Finding(
+            "room to room: mean total variation",
+            0.0,
+            step_distance(found.steps, np.reshape(steps.value, found.steps.shape)),
+            steps.tolerance,
+            steps.unit,
+            steps.source,
+            sample,
         ),
     ]
 

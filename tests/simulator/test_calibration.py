@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from simulator.calibration import targets
-from simulator.calibration.homes import HomesHeard, hear_homes, recorded_homes
-from simulator.calibration.movement import MovementStatistics, measure
+from simulator.calibration.homes import HomesHeard, half, hear_homes, recorded_homes
+from simulator.calibration.movement import MovementStatistics, measure, step_distance
 from simulator.calibration.surroundings import hear_arrivals, hear_weather
 from simulator.centres.arrivals import WEEKDAY_PROFILE
 from simulator.town import DAY_S
@@ -47,6 +47,8 @@ def check_movements(found: MovementStatistics) -> None:
     check("days_without_movement_4h", found.days_without_4h)
     profile = targets()["movements_by_hour"]
     assert 1 - np.corrcoef(found.by_hour, profile.value)[0, 1] < profile.tolerance
+    steps = targets()["room_to_room"]
+    assert step_distance(found.steps, np.reshape(steps.value, found.steps.shape)) < steps.tolerance
 
 
 def test_movements_come_as_often_and_as_unevenly_as_in_the_recorded_homes(movements: MovementStatistics) -> None:
@@ -56,6 +58,16 @@ def test_movements_come_as_often_and_as_unevenly_as_in_the_recorded_homes(moveme
 @pytest.mark.skipif("HAINA_DATA" not in os.environ, reason="HAINA_DATA names no folder of recordings")
 def test_the_recorded_homes_themselves_meet_the_targets() -> None:
     check_movements(measure(recorded_homes(Path(os.environ["HAINA_DATA"]))))
+
+
+@pytest.mark.skipif("HAINA_DATA" not in os.environ, reason="HAINA_DATA names no folder of recordings")
+def test_homes_it_was_not_fitted_to_are_as_near_as_the_fitted_ones_are_to_them(movements: MovementStatistics) -> None:
+    recorded = recorded_homes(Path(os.environ["HAINA_DATA"]))
+    fitted, held_out = measure(half(recorded, "odd")), measure(half(recorded, "even"))
+    between_halves = step_distance(fitted.steps, held_out.steps)
+    assert step_distance(movements.steps, held_out.steps) < between_halves + 0.02
+    assert movements.per_day == pytest.approx(held_out.per_day, abs=2 * abs(fitted.per_day - held_out.per_day))
+    assert 1 - np.corrcoef(movements.by_hour, held_out.by_hour)[0, 1] < 0.05
 
 
 def test_infrared_stays_on_as_long_as_recorded(heard: HomesHeard) -> None:

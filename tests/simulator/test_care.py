@@ -23,7 +23,7 @@ from tests.simulator.towns import (
 )
 
 MINUTE_S = 60
-NO_AWAY = {"away_per_year": 0.0, "contact_losses_per_year": 0.0, "uplink_losses_per_year": 0.0}
+NO_AWAY = {"away_per_year": 0.0, "alone_share": 1.0, "contact_losses_per_year": 0.0, "uplink_losses_per_year": 0.0}
 
 
 @pytest.fixture(scope="module")
