@@ -50,14 +50,16 @@ HELP = Page(
             Kind.BAR_CHART,
             tuple(Line(_reports(_is("found", found)), f"found_{found}") for found in FOUND),
             span=Span.RANGE,
-            width=8,
+            most_series=len(FOUND),
+            height=9,
         ),
         Panel(
             "done_by_helpers",
-            Kind.PIE,
+            Kind.BAR_CHART,
             tuple(Line(_results(done), f"done_{done}") for done in DONE),
             span=Span.RANGE,
-            width=4,
+            most_series=len(DONE),
+            height=9,
         ),
         Panel(
             "help_responses",
@@ -66,7 +68,7 @@ HELP = Page(
             unit="seconds",
             least_window_s=1_800,
             low=0,
-            thresholds=RESPONSE_THRESHOLDS,
+            bars=True,  # a line would bridge the windows in which nobody was sent
         ),
         Panel(
             "help_by_helper",
