@@ -36,10 +36,10 @@ def day() -> tuple[Town, TruthList]:
 
 @pytest.fixture(scope="module")
 def boosted() -> tuple[Town, TruthList]:
-    """Two days of forty homes in which falls are a thousand times as frequent, wristbands always worn and charged."""
+    """Two days of fifty homes in which falls are a thousand times as frequent, wristbands always worn and charged."""
     worn = {"wears_at_night": 1.0, "battery_h": 9_000, "charging_forgotten_per_year": 0.0}
     lying = {"help_mean_h": 1.0, "hospital_share": 0.0, "falls_cv": 0.5, "sos_after_fall": 0.6}
-    town, truth = build(homes(40, **worn, **lying, **NO_AWAY) + "boost: 1000\n")
+    town, truth = build(homes(50, **worn, **lying, **NO_AWAY) + "boost: 1000\n")
     live(town, 2 * DAY_S)
     return town, truth
 
