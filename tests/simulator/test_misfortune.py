@@ -160,8 +160,8 @@ def test_a_paroxysm_is_a_fast_pulse_that_jumps_from_minute_to_minute_and_ends_as
 
 
 def test_whoever_wanders_at_night_leaves_the_bed_and_the_door_opens_only_for_those_who_go_out() -> None:
-    care = {"prevalence_factor": 20.0, "wanderings_per_year": 250.0, "leaves_home_share": 0.4, "callers_per_day": 0}
-    town, truth = build(calm_but(12, **care))
+    astray = {"wanderings_per_year": 250.0, "leaves_home_share": 0.4, "alone_share": 1.0}
+    town, truth = build(calm_but(12, prevalence_factor=20.0, callers_per_day=0, **astray))
     heard = Heard(town, 3 * DAY_S)
     walked = spans(truth, "wandering")
     assert len(walked) >= 8
@@ -172,7 +172,7 @@ def test_whoever_wanders_at_night_leaves_the_bed_and_the_door_opens_only_for_tho
         opened = heard.times("home_door", begin.site, "open", begin.at_s, end.at_s + 60)
         assert bool(opened) == begin.details["leaves_home"]
         if opened:
-            assert not heard.times("home_motion", begin.site, "motion", min(opened) + 15, max(opened) - 60)
+            assert not heard.times("home_motion", begin.site, "motion", min(opened) + 15, max(opened) - 240)
     assert {begin.details["leaves_home"] for begin, _ in walked} == {True, False}
 
 
