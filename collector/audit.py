@@ -14,7 +14,8 @@ each must have come from, hashes it, and compares minute by minute:
   they are unaltered: a sum of hashes says nothing of its parts.
 
 Where raw points were rolled up by the store's retention, or are past the term of InfluxDB's bucket, there is nothing to
-compare with; those device-minutes are counted as *gone*. So are devices that the ledger was told to forget.
+compare with; those device-minutes are counted as *gone*. Nor are devices compared that the ledger was told to forget,
+and minutes in which a device of others named them.
 
 The counting happens in a DuckDB of its own, in memory with a limit and on disk beyond it; only the hashing touches
 each point in Python. Points of boots that no ledger mentions are other runs' and left out.
@@ -81,6 +82,7 @@ class AuditReport:
     gone: int = 0  # device-minutes from before the store's retention, not compared
     gone_before_ms: int = 0
     forgotten: int = 0  # devices that the ledgers were told to forget
+    forgotten_minutes: int = 0  # device-minutes of others, who said something of them
 
     @property
     def clean(self) -> bool:
@@ -121,12 +123,34 @@ class _Audit:
             gone_before_ms = max(gone_before_ms, int(time.time() - term_s + EXPIRING_S) * 1000)
         gone_before_ms += -gone_before_ms % MINUTE_MS
         gone = self._leave_out_before(gone_before_ms)
+        forgotten_minutes = self._set_forgotten_minutes_aside()
         boots = {boot for (boot,) in self._count.execute("SELECT DISTINCT boot FROM sent").fetchall()}
         for name, start_ms, end_ms in self._pieces(held, gone_before_ms):
             for batch in reader.batches(name, start_ms, end_ms):
                 self._take_in_points(measurement(name), batch, boots)
-        report = self._compare(worst)
-        return replace(report, gone=gone, gone_before_ms=gone_before_ms if gone else 0, forgotten=self._forgotten)
+        self._leave_out_forgotten("stored")
+        return replace(
+            self._compare(worst),
+            gone=gone,
+            gone_before_ms=gone_before_ms if gone else 0,
+            forgotten=self._forgotten,
+            forgotten_minutes=forgotten_minutes,
+        )
+
+    def _set_forgotten_minutes_aside(self) -> int:
+        """Take out the minutes that say 0 readings; how many there are."""
+        self._count.execute(
+            "CREATE TABLE forgotten AS SELECT DISTINCT device, boot, minute FROM sent WHERE readings = 0"
+        )
+        self._leave_out_forgotten("sent")
+        [(minutes,)] = self._count.execute("SELECT count(*) FROM forgotten").fetchall()
+        return int(minutes)
+
+    def _leave_out_forgotten(self, table: str) -> None:
+        self._count.execute(
+            f"DELETE FROM {table} AS kept USING forgotten WHERE kept.device = forgotten.device "
+            "AND kept.boot = forgotten.boot AND kept.minute = forgotten.minute"
+        )
 
     def _leave_out_before(self, time_ms: int) -> int:
         """Forget what the ledgers say of minutes from before then; how many device-minutes that is."""

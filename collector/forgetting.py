@@ -1,10 +1,13 @@
 """Handing over what there is of a resident, and forgetting it, wherever the line keeps it.
 
+What others say of them is theirs too: a reading of a nurse or a crew that names the home in a text.
+
 | place | handed over | forgotten |
 |---|---|---|
 | journal: points, devices, dead letters | yes | points leave a nameless place each, the file is written anew |
 | stores: raw points, DuckDB's rollups | yes | DuckDB's file is written anew; InfluxDB deletes |
 | a run's sent ledger, truth, commands | yes | lines are blanked in place, all other bytes stay |
+| sent ledger: minutes in which others named them | no | they say 0 readings from then on |
 | retained messages at a broker | yes | cleared, by an empty one each |
 
 Forgetting begins with the broker and the journal, so that nothing is told or shipped again behind its back. Each step
@@ -19,6 +22,7 @@ keeps what arrives meanwhile.
 import asyncio
 import contextlib
 import io
+import itertools
 import json
 import os
 import sqlite3
@@ -29,16 +33,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from collector.dead_letters import read_letters
 from collector.journal import CommitFailed, Journal, JournalUnusable, groups_with
 from collector.resident import Resident
-from haina.ledger import forget_site, site_lines
+from haina.contract import measurement
+from haina.contract.point import NS_PER_MS
+from haina.ledger import MINUTE_MS, DeviceMinute, forget_minutes, forget_site, site_lines
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
-from haina.query.reader import open_reader
+from haina.query.reader import Reader, open_reader
 
 END_MS: Final = 9_000_000_000_000
 """No event time is later (`haina.contract.measurement.TIME_MS`)."""
@@ -85,7 +91,8 @@ def export(resident: Resident, places: Places, to: Path) -> Counts:
     """
     counts: Counts = {}
     fresh = to.with_name(to.name + ".new")
-    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as archive:
+    fresh.unlink(missing_ok=True)
+    with _for_its_owner_alone(fresh) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in _everything(resident, places):
             counts[name] = _write(archive, name, rows)
         manifest = {
@@ -97,6 +104,17 @@ def export(resident: Resident, places: Places, to: Path) -> Counts:
         archive.writestr("manifest.json", json.dumps(manifest, indent=2) + "\n")
     fresh.replace(to)
     return counts
+
+
+@contextlib.contextmanager
+def _for_its_owner_alone(path: Path) -> Iterator[BinaryIO]:
+    """A new file that nobody else may read, and that is not left behind half written."""
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def _given(places: Places) -> dict[str, bool]:
@@ -114,8 +132,12 @@ def _everything(resident: Resident, places: Places) -> Iterator[tuple[str, Itera
     for number, url in enumerate(places.stores, start=1):
         with open_reader(url, ca_file=places.ca_file) as reader:
             for name in reader.describe():
-                rows = (row for batch in reader.batches(name, 0, END_MS, **resident.tags) for row in batch.to_pylist())
-                yield f"store-{number}/{name}.jsonl", rows
+                yield (
+                    f"store-{number}/{name}.jsonl",
+                    itertools.chain(
+                        _rows(reader.batches(name, 0, END_MS, **resident.tags)), _naming(resident, reader, name)
+                    ),
+                )
             hours = (row for batch in reader.rollups(**resident.tags) for row in batch.to_pylist())
             yield f"store-{number}/hourly.jsonl", hours
     for run in places.runs:
@@ -130,21 +152,35 @@ def _everything(resident: Resident, places: Places) -> Iterator[tuple[str, Itera
         yield "retained.jsonl", said
 
 
+def _rows(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    return (row for batch in batches for row in batch.to_pylist())
+
+
+def _naming(resident: Resident, reader: Reader, name: str) -> Iterator[dict[str, Any]]:
+    """What others said of a resident: a nurse of where she was sent, and what she found there."""
+    for text in measurement(name).texts:
+        for row in _rows(reader.batches(name, 0, END_MS, **{text: resident.site})):
+            if not resident.is_of(row["area"], row["site"]):
+                yield row
+
+
 def _in_journal(resident: Resident, data: Path) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
     """Through a connection that cannot write, in short reads: the collector may be running."""
     letters = read_letters(data)  # says what is wrong with the folder, if anything is
-    with closing(
-        sqlite3.connect(f"{(data / 'journal.db').resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-    ) as journal:
+    with _readable(data) as journal:
         yield "journal/points.jsonl", _points(resident, journal)
         yield "journal/devices.jsonl", _devices(resident, journal)
     about = (letter for letter in letters if resident.is_in(letter.topic, letter.payload, letter.reason))
     yield "journal/dead_letters.jsonl", (letter.as_json() for letter in about)
 
 
+def _readable(data: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{(data / 'journal.db').resolve().as_uri()}?mode=ro", uri=True, timeout=10))
+
+
 def _points(resident: Resident, journal: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     for _, points in groups_with(journal, resident):
-        yield from (point._asdict() for point in points if resident.is_of(point.area, point.site))
+        yield from (point._asdict() for point in points if resident.is_in_point(point))
 
 
 def _devices(resident: Resident, journal: sqlite3.Connection) -> Iterator[dict[str, Any]]:
@@ -184,6 +220,10 @@ def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lam
     if places.broker is not None:
         cleared, still_retained = asyncio.run(_Retained(resident).clear(places.broker))
         counts[f"retained messages at {places.broker}"] = cleared
+    ledgers = places.ledgers("run.sent")
+    minutes = _minutes_of_others(resident, places) if ledgers else set()
+    for path in ledgers:  # first, for later nobody knows which they were
+        counts[f"lines of {path}"] = forget_minutes(path, minutes)
     if places.data is not None:
         tell(f"the journal in {places.data}")
         counts |= _ask_collector(resident, places.data)
@@ -191,8 +231,8 @@ def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lam
         tell(url)
         with open_reader(url, ca_file=places.ca_file) as reader:
             counts[f"points and rollups in {reader.url}"] = reader.forget(resident.site, resident.area)
-    for path in places.ledgers("run.sent"):
-        counts[f"lines of {path}"] = forget_site(path, resident.site, resident.area)
+    for path in ledgers:
+        counts[f"lines of {path}"] += forget_site(path, resident.site, resident.area)
     for path in [*places.ledgers("run.truth"), *places.ledgers("run.commands")]:
         counts[f"lines of {path}"] = _blank_lines(resident, path)
     if places.data is not None:
@@ -203,6 +243,27 @@ def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lam
             "all else that was named is forgotten"
         )
     return counts
+
+
+def _minutes_of_others(resident: Resident, places: Places) -> set[DeviceMinute]:
+    """In which minutes which devices of others named a resident, as far as journal and stores know."""
+    found = set()
+    if places.data is not None and (places.data / "journal.db").is_file():
+        with _readable(places.data) as journal:
+            for _, points in groups_with(journal, resident):
+                found |= {
+                    (point.area, point.site, point.device, point.boot, point.time_ms // MINUTE_MS)
+                    for point in points
+                    if resident.is_in_point(point) and not resident.is_of(point.area, point.site)
+                }
+    for url in places.stores:
+        with open_reader(url, ca_file=places.ca_file) as reader:
+            for name in reader.describe():
+                found |= {
+                    (row["area"], row["site"], row["device"], row["boot"], row["time_ns"] // (NS_PER_MS * MINUTE_MS))
+                    for row in _naming(resident, reader, name)
+                }
+    return found
 
 
 def _keep_record(resident: Resident, data: Path, counts: Counts) -> None:

@@ -16,14 +16,14 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from collector.accounting import Accounting
+from collector.accounting import Accounting, DeviceKey
 from collector.ingest import FORGOTTEN, DeadLetter, Group, Settled, Transaction
 from collector.resident import Resident
 from haina.contract import MEASUREMENTS, Clock, Point, decode
@@ -227,14 +227,7 @@ class Journal:
             writer.execute("INSERT INTO groups VALUES (?, ?, ?, ?)", (group.first, len(group.points), size, blob))
             self._groups_bytes += size
         if transaction.snapshot is not None:
-            writer.executemany(
-                "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)",
-                ((*key, encode(state)) for key, state in transaction.snapshot),
-            )
-            writer.execute(
-                "INSERT OR REPLACE INTO about VALUES ('snapshot', ?)", [transaction.counters.get("journaled", 0)]
-            )
-            writer.execute("DELETE FROM notes")
+            self._write_snapshot(transaction.snapshot, transaction.counters.get("journaled", 0))
         else:
             for batch in transaction.batches:
                 if batch.notes:
@@ -258,6 +251,12 @@ class Journal:
             self._bury(transaction.dead_letters)
         if transaction.trim_through:
             self._trim(transaction.trim_through)
+
+    def _write_snapshot(self, devices: Iterable[tuple[DeviceKey, list[Any]]], through: int) -> None:
+        rows = ((*key, self._encode(state)) for key, state in devices)
+        self._writer.executemany("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)", rows)
+        self._writer.execute("INSERT OR REPLACE INTO about VALUES ('snapshot', ?)", [through])
+        self._writer.execute("DELETE FROM notes")
 
     def _bury(self, letters: list[DeadLetter]) -> None:
         self._writer.executemany(
@@ -340,13 +339,15 @@ class Journal:
     def forget(self, resident: Resident) -> dict[str, int]:
         """Keep nothing of a site: points, devices, notes, dead letters; how many of each there were.
 
-        Points leave `FORGOTTEN` in their place, for the others are known by their numbers. One transaction, and then
+        Points leave `FORGOTTEN` in their place, for the others are known by their numbers. Among them are readings by
+        which somebody else names the site: a snapshot beforehand remembers that they came. One transaction, and then
         the file is written anew, so that no byte is left in free pages or in the log. Nobody else uses the journal
         meanwhile. Raises `CommitFailed`.
         """
         writer = self._writer
         try:
             writer.execute("BEGIN IMMEDIATE")
+            self._take_snapshot()
             found = {
                 "points": self._forget_points(resident),
                 "devices": self._forget_devices(resident),
@@ -361,10 +362,17 @@ class Journal:
             raise CommitFailed(str(error)) from None
         return found
 
+    def _take_snapshot(self) -> None:
+        accounting = Accounting()
+        self.replay(accounting)
+        self._write_snapshot(
+            ((key, device.state()) for key, device in accounting.devices.items()), self.counters().get("journaled", 0)
+        )
+
     def _forget_points(self, resident: Resident) -> int:
         forgotten = 0
         for first, points in groups_with(self._writer, resident):
-            kept = [FORGOTTEN if resident.is_of(point.area, point.site) else point for point in points]
+            kept = [FORGOTTEN if resident.is_in_point(point) else point for point in points]
             if number := kept.count(FORGOTTEN) - points.count(FORGOTTEN):
                 blob = self._encode(kept)
                 row = (len(blob) + ROW_OVERHEAD_BYTES, blob, first)

@@ -1,7 +1,8 @@
 """A resident, by the only name there is for one: the pseudonymous id of a home, alone or within its area.
 
 `h0042` or `caoyang/h0042`. What is *of* a resident carries the home as its site; what is *about* one merely names it
-somewhere, as a rejected message may, or a line of a run's truth.
+somewhere, as a rejected message may, a line of a run's truth, or a reading of a nurse who was sent there. There a home
+is named without its area, so a namesake's in another area go with it.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import secrets
 from dataclasses import dataclass
 from functools import cached_property
 
+from haina.contract import Point
 from haina.contract.topic import PREFIX, check_level
 
 
@@ -42,6 +44,10 @@ class Resident:
     def is_of(self, area: str, site: str) -> bool:
         """Whether something with these tags is of this resident."""
         return site == self.site and self.area in {None, area}
+
+    def is_in_point(self, point: Point) -> bool:
+        """Whether a point is of this resident, or names them."""
+        return self.is_of(point.area, point.site) or self.site in point.values
 
     def is_in(self, topic: str, payload: bytes, reason: str = "") -> bool:
         """Whether a message is of this resident or, where its topic says nobody's, about them."""

@@ -210,3 +210,5 @@ def _show(report: "AuditReport") -> None:
         )
     if report.forgotten:
         print(f"Not compared: {report.forgotten} devices of sites that were forgotten.")
+    if report.forgotten_minutes:
+        print(f"Not compared: {report.forgotten_minutes} device-minutes in which others named such a site.")

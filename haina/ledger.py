@@ -14,15 +14,16 @@ The file is JSON Lines:
 The first opens a part of the file (a run that goes on in the same file opens another); the second gives a device its
 number within that part; an array is a minute: device number, minutes since 1970, readings, first seq, last seq, hash
 sum. A minute may come in several lines: they add up. Whoever is forgotten (`forget_site`) is blanked in place: their
-minutes become spaces, their devices nameless; blank lines say nothing. A last line without its line end was torn by a
-crash and is not counted.
+minutes become spaces, their devices nameless; blank lines say nothing. Where somebody else's reading named them, that
+device's minute says 0 readings from then on (`forget_minutes`): it is no longer to be compared. A last line without its
+line end was torn by a crash and is not counted.
 
 Writing costs a comparison and three additions per reading; minutes leave in batches. What was recorded since the last
 `flush` is lost if the process is killed, and the audit then shows those readings as extra: flush before you report.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
@@ -201,6 +202,31 @@ def forget_site(path: str | Path, site: str, area: str | None = None) -> int:
                 os.pwrite(file.fileno(), b" " * (len(line) - 1), start)
         os.fsync(file.fileno())
     return blanked
+
+
+DeviceMinute = tuple[str, str, str, int, int]
+"""Area, site, device, boot, minute."""
+
+
+def forget_minutes(path: str | Path, minutes: Collection[DeviceMinute]) -> int:
+    """Let these minutes say 0 readings, in place; how many lines that changed. Raises BadLedger and OSError."""
+    changed = boot = 0
+    devices: dict[int, tuple[str, str, str]] = {}
+    with Path(path).open("r+b") as file:
+        for start, line in _lines(file):
+            if line.startswith(b'{"sent"'):
+                devices.clear()
+                boot = msgspec.json.decode(line)["boot"]
+            elif line.startswith(b'{"device"'):
+                said = msgspec.json.decode(line)
+                devices[said["device"]] = said["area"], said["site"], said["name"]
+            elif line.startswith(b"["):
+                index, minute, readings, *_ = _minute.decode(line)
+                if readings and (*devices[index], boot, minute) in minutes:
+                    changed += 1
+                    os.pwrite(file.fileno(), (b"[%d,%d,0,0,0,0]" % (index, minute)).ljust(len(line) - 1), start)
+        os.fsync(file.fileno())
+    return changed
 
 
 def forgotten_devices(path: str | Path) -> int:

@@ -324,7 +324,7 @@ class Database:
         return self._used_bytes
 
     def forget(self, site: str, area: str | None = None) -> int:
-        """Keep nothing that this site said, raw or rolled up; how many rows there were. Raises BatchNotTaken.
+        """Keep nothing that this site said or others said of it, raw or rolled up; how many rows. Raises BatchNotTaken.
 
         The file is written anew without them, so their bytes are gone too; until it is done nobody else writes.
         """
@@ -335,7 +335,6 @@ class Database:
 
     def _write_anew(self, site: str | None = None, area: str | None = None) -> None:
         """Copy everything but a site into a fresh file, which then takes the old one's place at once."""
-        without, parameters = ("true", []) if site is None else _not_of(site, area)
         self._fresh.unlink(missing_ok=True)
         try:
             with duckdb.connect(str(self._fresh), config=self._config) as fresh:
@@ -344,13 +343,13 @@ class Database:
             self._writer.execute(f"ATTACH '{str(self._fresh).replace(chr(39), chr(39) * 2)}' AS fresh")
             try:
                 for table, of_a_site in self._tables():
+                    without, parameters = _not_of(table, site, area) if site and of_a_site else ("true", [])
                     self._writer.execute(
                         f'CREATE TABLE IF NOT EXISTS fresh.main."{table}" AS SELECT * FROM main."{table}" LIMIT 0'
                     )
                     self._writer.execute(
-                        f'INSERT INTO fresh.main."{table}" BY NAME SELECT * FROM main."{table}" '
-                        + (f"WHERE {without}" if of_a_site else ""),
-                        parameters if of_a_site else [],
+                        f'INSERT INTO fresh.main."{table}" BY NAME SELECT * FROM main."{table}" WHERE {without}',
+                        parameters,
                     )
                 self._writer.execute("CHECKPOINT fresh")
             finally:
@@ -377,14 +376,15 @@ class Database:
         return found.fetchall()
 
     def count_of(self, site: str, area: str | None = None) -> int:
-        """How many rows, raw and rolled up, this site has."""
-        without, parameters = _not_of(site, area)
-        counts = [
-            self._writer.execute(f'SELECT count(*) FROM main."{table}" WHERE NOT ({without})', parameters).fetchone()
-            for table, of_a_site in self._tables()
-            if of_a_site
-        ]
-        return sum(row[0] for row in counts if row is not None)
+        """How many rows, raw and rolled up, this site has or is named in."""
+        found = 0
+        for table, of_a_site in self._tables():
+            if of_a_site:
+                without, parameters = _not_of(table, site, area)
+                sql = f'SELECT count(*) FROM main."{table}" WHERE NOT ({without})'
+                [(rows,)] = self._writer.execute(sql, parameters).fetchall()
+                found += rows
+        return found
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -671,11 +671,13 @@ def _whole_hours(time_ns: int) -> int:
     return time_ns - time_ns % HOUR_NS
 
 
-def _not_of(site: str, area: str | None) -> tuple[str, list[object]]:
-    """The condition for rows that are not this site's; without an area, the site of that name in any."""
+def _not_of(table: str, site: str, area: str | None) -> tuple[str, list[object]]:
+    """The condition for rows that are not this site's, and do not name it; without an area, that name in any."""
+    texts = MEASUREMENTS[table].texts if table in MEASUREMENTS else ()
+    others = "".join(f' AND "{text}" IS DISTINCT FROM ?' for text in texts)
     if area is None:
-        return "site <> ?", [site]
-    return "NOT (site = ? AND area = ?)", [site, area]
+        return f"site <> ?{others}", [site, *(site for _ in texts)]
+    return f"NOT (site = ? AND area = ?){others}", [site, area, *(site for _ in texts)]
 
 
 def _series(rows: list[tuple[Any, ...]], group: tuple[str, ...]) -> list[AnsweredSeries]:

@@ -291,8 +291,9 @@ class Service:
             return _error(422, "say measurement, start_ms and end_ms in the query string")
         if name not in MEASUREMENTS:
             return _error(422, f"unknown measurement {name[:64]!r}; declared are {', '.join(MEASUREMENTS)}")
-        if not set(parameters) <= set(TAGS):
-            return _error(422, f"points are chosen by {', '.join(TAGS)}")
+        choosable = (*TAGS, *MEASUREMENTS[name].texts)
+        if not set(parameters) <= set(choosable):
+            return _error(422, f"points of {name} are chosen by {', '.join(choosable)}")
         if self._streams >= self._limits.streams:
             return _busy("streams")
         self._streams += 1

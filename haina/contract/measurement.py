@@ -92,6 +92,11 @@ class Measurement:
         return tuple(field.name for field in self.fields)
 
     @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The fields that may hold any text, and so the name of a site."""
+        return tuple(field.name for field in self.fields if field.type == "str" and not field.choices)
+
+    @cached_property
     def values_type(self) -> type[msgspec.Struct]:
         declared: list[Any] = [
             (field.name, field.annotation()) if field.required else (field.name, field.annotation(), None)

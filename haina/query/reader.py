@@ -33,6 +33,8 @@ from haina.tls import client_context
 TIMEOUT_S = 20.0  # assumed; the stores' own limits on a query are shorter
 CHUNK_ROWS = 10_000  # of raw points in one of InfluxDB's chunks: its own default
 
+DELETES = 500  # in one request to InfluxDB
+
 KEY_COLUMNS = ("time_ns", *TAGS, "boot", "seq")
 
 
@@ -134,7 +136,8 @@ class Reader:
         """Raw points of a measurement as pyarrow RecordBatches, some ten thousand at a time and in no promised order.
 
         Columns: `time_ns`, the tags, `boot`, `seq` and the fields, null where absent, booleans as 0 and 1. `tags`
-        chooses one area, site or device. Raises StoreUnreachable and QueryRefused, also on the way.
+        chooses one area, site or device, or those with one text in a field. Raises StoreUnreachable and QueryRefused,
+        also on the way.
         """
         declared = _declared(name)
         request = self._language.ask_points(declared, start_ms, end_ms, tags)
@@ -187,12 +190,17 @@ class Reader:
             yield from _arrow_batches(self._accepted(answer))
 
     def forget(self, site: str, area: str | None = None) -> int:
-        """Have the store forget a site, raw points and rollups; how many there were. Takes as long as it takes.
+        """Have the store forget a site, raw points and rollups, and points that name it; how many there were.
 
-        The one thing a reader takes away. Raises StoreUnreachable and QueryRefused.
+        The one thing a reader takes away. Takes as long as it takes. Raises StoreUnreachable and QueryRefused.
         """
         with self._failures():
             forgotten = 0
+            if (question := self._language.ask_who_names(site)) is not None:
+                answer = self._accepted(self._client.request(**question, timeout=None))
+                forgotten, requests = self._language.ask_to_forget_named(answer)
+                for request in requests:
+                    self._language.understand_forgotten(self._accepted(self._client.request(**request, timeout=None)))
             for request in self._language.ask_to_forget(site, area):
                 answer = self._accepted(self._client.request(**request, timeout=None))
                 forgotten += self._language.understand_forgotten(answer)
@@ -288,6 +296,10 @@ class _Language(Protocol):
 
     def understand_forgotten(self, answer: httpx.Response) -> int: ...
 
+    def ask_who_names(self, site: str) -> _Request | None: ...
+
+    def ask_to_forget_named(self, answer: httpx.Response) -> tuple[int, list[_Request]]: ...
+
 
 class _DuckDB:
     """`haina store`: queries and answers as JSON values, raw points as an Arrow stream."""
@@ -344,6 +356,12 @@ class _DuckDB:
 
     def understand_forgotten(self, answer: httpx.Response) -> int:
         return int(answer.json()["forgotten"])
+
+    def ask_who_names(self, site: str) -> _Request | None:
+        return None  # it finds them itself
+
+    def ask_to_forget_named(self, answer: httpx.Response) -> tuple[int, list[_Request]]:
+        return 0, []
 
     def ask_description(self) -> _Request:
         return {"method": "GET", "url": "/describe"}
@@ -404,6 +422,7 @@ class _InfluxSeries(msgspec.Struct):
     columns: list[str]
     values: list[list[Any]] = []
     tags: dict[str, str] = {}
+    name: str = ""
 
 
 class _InfluxResult(msgspec.Struct):
@@ -522,6 +541,28 @@ class _InfluxDB:
         if errors := [result.error for result in results if result.error]:
             raise QueryRefused(f"the store refused: {errors[0]}")
         return sum(series.values[0][1] for result in results for series in result.series)
+
+    def ask_who_names(self, site: str) -> _Request | None:
+        statements = [
+            f'SELECT "boot" FROM {quote_name(name)} WHERE {quote_name(text)} = {quote_text(site)} '
+            f"GROUP BY {', '.join(map(quote_name, TAGS))}"
+            for name, declared in MEASUREMENTS.items()
+            for text in declared.texts
+        ]
+        return self._statements(statements, epoch="ns")
+
+    def ask_to_forget_named(self, answer: httpx.Response) -> tuple[int, list[_Request]]:
+        """A statement for each point: DELETE knows tags and times, but not fields."""
+        statements = [
+            f"DELETE FROM {quote_name(series.name)} WHERE "
+            + " AND ".join(f"{quote_name(tag)} = {quote_text(series.tags[tag])}" for tag in TAGS)
+            + f" AND time >= {row[0]} AND time <= {row[0]}"
+            for result in _INFLUX_ANSWER.decode(answer.content).results
+            for series in result.series
+            for row in series.values
+        ]
+        pieces = range(0, len(statements), DELETES)
+        return len(statements), [self._statements(statements[first : first + DELETES]) for first in pieces]
 
     def _statements(self, statements: Sequence[str], **parameters: str) -> _Request:
         return {

@@ -15,16 +15,18 @@ import pytest
 
 from collector.accounting import Accounting
 from collector.audit import audit
+from collector.forgetting import Places, export, forget
 from collector.ingest import FORGOTTEN, DeadLetter, Settled
 from collector.journal import Journal
 from collector.resident import Resident
-from haina.contract import point_hash
-from haina.ledger import SentLedger, forget_site, read_ledger
+from collector.stores import open_store
+from haina.contract import Point, measurement, point_hash, telemetry_payload
+from haina.ledger import MINUTE_MS, SentLedger, forget_site, read_ledger
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions
-from haina.query.reader import open_reader
+from haina.query.reader import StoreUnreachable, open_reader
 from simulator.run import read_commands
 from tests.brokers import ROOT, free_port, mosquitto_broker
-from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, live_payload, message, payload, topic
+from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, live_payload, message, payload, topic
 from tests.collector.running import (
     Gateway,
     RunningCollector,
@@ -65,10 +67,14 @@ def filled_journal(folder: Path) -> Journal:
     return journal
 
 
-def states(journal: Journal) -> dict[tuple[str, str, str], object]:
+def replayed(journal: Journal) -> Accounting:
     accounting = Accounting()
     journal.replay(accounting)
-    return {key: device.state() for key, device in accounting.devices.items()}
+    return accounting
+
+
+def states(journal: Journal) -> dict[tuple[str, str, str], object]:
+    return {key: device.state() for key, device in replayed(journal).devices.items()}
 
 
 def test_the_journal_forgets_to_the_last_byte_and_the_rest_ships_under_its_old_numbers(tmp_path: Path) -> None:
@@ -195,6 +201,72 @@ async def retain(broker: str, on: str) -> None:
     connection.publish([(on.encode(), b"{}")], retain=True)
     await gateway.until(lambda: connection.room == connection.options.max_in_flight)
     await connection.close()
+
+
+def build_nurse(readings: int = 10) -> list[Point]:
+    """A nurse who goes to one home, then to its namesake's, a reading each six seconds."""
+    return [
+        Point(
+            "crew_member",
+            "caoyang",
+            "nurses",
+            "nurse-1",
+            NOW_MS - 3_600_000 + 6_000 * seq,
+            1,
+            seq,
+            (1, 121.4, 31.2, 60.0, GONE if 4 <= seq <= 6 else NAMESAKE, "check"),
+        )
+        for seq in range(1, readings + 1)
+    ]
+
+
+def said(point: Point) -> bytes:
+    names = measurement(point.measurement).field_names
+    return telemetry_payload(point.time_ms, point.boot, point.seq, dict(zip(names, point.values, strict=True)))
+
+
+def test_what_others_said_of_a_resident_is_theirs_too_and_the_audit_compares_all_else(tmp_path: Path) -> None:
+    """In journal, store and sent ledger; and the nurse's own account does not take what was forgotten for missing."""
+    points = build_nurse(30)
+    data, run = tmp_path / "data", tmp_path / "run"
+    run.mkdir()
+    with SentLedger(run / "run.sent", run="r", boot=1) as ledger:
+        for point in points:
+            ledger.device("caoyang", "nurses", "nurse-1").record(
+                point.time_ms, point.seq, point_hash(point.measurement, said(point))
+            )
+    journal = Journal(data)
+    ingest = build_ingest()
+    ingest.receive([message(topic("nurse-1", site="nurses", name="crew_member"), said(point)) for point in points])
+    journal.commit(ingest.take())
+    accounts = states(journal)
+    journal.close()
+    with haina_store(tmp_path / "store") as store:
+        client = open_store(store.url)
+        client.write("journal", len(points), points)
+        client.close()
+        places = Places(data, [store.url], [run])
+        lines = export(WHO, places, tmp_path / "x.zip")
+        assert (lines["journal/points.jsonl"], lines["store-1/crew_member.jsonl"]) == (3, 3)
+        assert (tmp_path / "x.zip").stat().st_mode & 0o777 == 0o600, "it is about somebody"
+        with pytest.raises(StoreUnreachable):
+            export(WHO, Places(data, ["duckdb+http://127.0.0.1:1"]), tmp_path / "y.zip")
+        assert not list(tmp_path.glob("y.zip*")), "not half of it either"
+        assert sum(forget(WHO, places).values()) == 3 + 3 + 1
+        assert sum(forget(WHO, places).values()) == 0
+        with open_reader(store.url) as reader:
+            assert {point.values[4] for point in reader.points("crew_member", 0, 10**13)} == {NAMESAKE}
+            report = audit([run / "run.sent"], reader)
+        assert (report.clean, report.forgotten_minutes) == (True, 1)
+        assert report.sent == sum(point.time_ms // MINUTE_MS != points[4].time_ms // MINUTE_MS for point in points) > 0
+        store.stop()
+    for folder in (data, tmp_path / "store", run):
+        assert GONE.encode() not in bytes_in(folder).replace(NAMESAKE.encode(), b""), folder
+    journal = Journal(data)
+    assert states(journal) == accounts
+    [device] = replayed(journal).devices.values()
+    assert (device.received, device.missing, device.waited_for) == (30, 0, 0)
+    journal.close()
 
 
 def test_a_running_line_hands_over_and_forgets_and_its_accounts_close(tmp_path: Path) -> None:

@@ -252,6 +252,35 @@ def test_a_site_is_forgotten_and_its_namesake_elsewhere_is_not(influx: RunningIn
     assert counted(influx, url) == 133
 
 
+def test_what_others_said_of_a_site_is_forgotten_and_nothing_else_of_them(influx: RunningInflux) -> None:
+    store, _, url = build_store(influx)
+    homes = ("home-1", "home-11", None)
+    points = [
+        Point(
+            "crew_member",
+            "caoyang",
+            "nurses",
+            "nurse-1",
+            START_MS,
+            1,
+            seq,
+            (1, 121.4, 31.2, None, homes[seq % 3], None),
+        )
+        for seq in range(1, 31)
+    ]
+    store.write("journal", 30, points)
+    store.close()
+    with open_reader(url, influx.token or None) as reader:
+        assert (
+            sum(batch.num_rows for batch in reader.batches("crew_member", START_MS, LATER_MS, destination="home-1"))
+            == 10
+        )
+        assert reader.forget("home-1", "caoyang") == 10
+        assert reader.forget("home-1") == 0
+        kept = [point.values[4] for point in reader.points("crew_member", START_MS, LATER_MS)]
+    assert sorted(map(str, kept)) == ["None"] * 10 + ["home-11"] * 10
+
+
 def test_hours_are_rolled_up_beside_the_points_again_with_what_came_late(influx: RunningInflux) -> None:
     """Count, mean, min and max as they are by hand; the hour that has not ended waits; then raw points have a term."""
     store, bucket, url = build_store(influx)
