@@ -64,9 +64,9 @@ def collect(
             "HAINA_COLLECTOR_TOKEN."
         ),
     ] = DEFAULT_HTTP,
-    client_id: Annotated[str, typer.Option(help="MQTT client id; the broker keeps messages under it.")] = (
-        "haina-collector"
-    ),
+    client_id: Annotated[
+        str, typer.Option(help="MQTT client id; the broker keeps messages under it, so each collector needs its own.")
+    ] = ("haina-collector"),
     area: Annotated[
         list[str] | None,
         typer.Option(

@@ -24,9 +24,10 @@ Writing costs a comparison and three additions per reading; minutes leave in bat
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -168,10 +169,8 @@ def read_ledger(path: str | Path) -> Iterator[SentMinute]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
+            with _damage_named(path, number):
                 minute = part.read(line)
-            except (ValueError, LookupError, TypeError) as wrong:
-                raise BadLedger(f"{path}:{number}: not a line of a sent ledger ({wrong})") from None
             if minute is not None:
                 yield minute
 
@@ -185,21 +184,22 @@ def forget_site(path: str | Path, site: str, area: str | None = None) -> int:
     blanked = 0
     nameless: set[int] = set()
     with Path(path).open("r+b") as file:
-        for start, line in _lines(file):
-            if line.startswith(b'{"sent"'):
-                nameless.clear()
-            elif line.startswith(b'{"device"'):
-                said = _device(path, line)
-                if said["site"] and not (said["site"] == site and area in {None, said["area"]}):
-                    continue
-                nameless.add(said["device"])
-                anonymous = b'{"device":%d,"area":"","site":"","name":""}' % said["device"]
-                if said["site"]:
+        for number, (start, line) in enumerate(_lines(file), start=1):
+            with _damage_named(path, number):
+                if line.startswith(b'{"sent"'):
+                    nameless.clear()
+                elif line.startswith(b'{"device"'):
+                    said = msgspec.json.decode(line)
+                    if said["site"] and not (said["site"] == site and area in {None, said["area"]}):
+                        continue
+                    nameless.add(said["device"])
+                    anonymous = b'{"device":%d,"area":"","site":"","name":""}' % said["device"]
+                    if said["site"]:
+                        blanked += 1
+                        os.pwrite(file.fileno(), anonymous.ljust(len(line) - 1), start)
+                elif line.startswith(b"[") and nameless and int(line[1 : line.index(b",")]) in nameless:
                     blanked += 1
-                    os.pwrite(file.fileno(), anonymous.ljust(len(line) - 1), start)
-            elif line.startswith(b"[") and nameless and int(line[1 : line.index(b",")]) in nameless:
-                blanked += 1
-                os.pwrite(file.fileno(), b" " * (len(line) - 1), start)
+                    os.pwrite(file.fileno(), b" " * (len(line) - 1), start)
         os.fsync(file.fileno())
     return blanked
 
@@ -210,34 +210,45 @@ DeviceMinute = tuple[str, str, str, int, int]
 
 def forget_minutes(path: str | Path, minutes: Collection[DeviceMinute]) -> int:
     """Let these minutes say 0 readings, in place; how many lines that changed. Raises BadLedger and OSError."""
-    changed = boot = 0
-    devices: dict[int, tuple[str, str, str]] = {}
+    changed = 0
+    part = _Part()
     with Path(path).open("r+b") as file:
-        for start, line in _lines(file):
-            if line.startswith(b'{"sent"'):
-                devices.clear()
-                boot = msgspec.json.decode(line)["boot"]
-            elif line.startswith(b'{"device"'):
-                said = msgspec.json.decode(line)
-                devices[said["device"]] = said["area"], said["site"], said["name"]
-            elif line.startswith(b"["):
-                index, minute, readings, *_ = _minute.decode(line)
-                if readings and (*devices[index], boot, minute) in minutes:
+        for number, (start, line) in enumerate(_lines(file), start=1):
+            with _damage_named(path, number):
+                said = part.read(line)
+                if said is None or not said.readings:
+                    continue
+                if (said.area, said.site, said.device, said.boot, said.minute) in minutes:
+                    index = int(line[1 : line.index(b",")])
+                    os.pwrite(file.fileno(), (b"[%d,%d,0,0,0,0]" % (index, said.minute)).ljust(len(line) - 1), start)
                     changed += 1
-                    os.pwrite(file.fileno(), (b"[%d,%d,0,0,0,0]" % (index, minute)).ljust(len(line) - 1), start)
         os.fsync(file.fileno())
     return changed
 
 
 def forgotten_devices(path: str | Path) -> int:
-    """How many devices of a ledger were forgotten."""
+    """How many devices of a ledger were forgotten. Raises BadLedger and OSError."""
+    found = set()
     with Path(path).open("rb") as file:
-        return len({line for line in file if line.startswith(b'{"device"') and not _device(path, line)["site"]})
+        for number, (_, line) in enumerate(_lines(file), start=1):
+            if line.startswith(b'{"device"'):
+                with _damage_named(path, number):
+                    if not msgspec.json.decode(line)["site"]:
+                        found.add(line)
+    return len(found)
 
 
 def site_lines(path: str | Path, site: str, area: str | None = None) -> Iterator[SentMinute]:
     """What a ledger says of one site."""
     return (minute for minute in read_ledger(path) if minute.site == site and area in {None, minute.area})
+
+
+@contextmanager
+def _damage_named(path: str | Path, number: int) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, LookupError, TypeError) as wrong:
+        raise BadLedger(f"{path}:{number}: not a line of a sent ledger ({wrong})") from None
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -247,14 +258,6 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if line.endswith(b"\n"):
             yield start, line
         start += len(line)
-
-
-def _device(path: str | Path, line: bytes) -> dict[str, Any]:
-    try:
-        said = msgspec.json.decode(line, type=dict[str, str | int])
-    except msgspec.DecodeError as wrong:
-        raise BadLedger(f"{path}: not a line of a sent ledger ({wrong})") from None
-    return {"device": said.get("device"), "area": said.get("area"), "site": said.get("site")}
 
 
 _encoder = msgspec.json.Encoder()

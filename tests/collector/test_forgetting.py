@@ -21,7 +21,7 @@ from collector.journal import Journal
 from collector.resident import Resident
 from collector.stores import open_store
 from haina.contract import Point, measurement, point_hash, telemetry_payload
-from haina.ledger import MINUTE_MS, SentLedger, forget_site, read_ledger
+from haina.ledger import MINUTE_MS, BadLedger, SentLedger, forget_site, read_ledger
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions
 from haina.query.reader import StoreUnreachable, open_reader
 from simulator.run import read_commands
@@ -178,6 +178,14 @@ def test_a_ledger_is_blanked_in_place_while_somebody_writes_at_its_end(tmp_path:
     for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
         assert new == old or (len(new) == len(old) and GONE.encode() not in new)
     assert forget_site(path, GONE) == 1
+
+
+@pytest.mark.parametrize("damage", [b'{"device":0\n', b"[0,1,1,1,1,1]\n", b"[x\n", b'{"device":"a","site":"b"}\n'])
+def test_a_ledger_that_is_damaged_is_named_with_its_line(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "run.sent"
+    path.write_bytes(b'{"sent":1,"run":"r","boot":1}\n' + damage)
+    with pytest.raises(BadLedger, match=r"run\.sent:2: not a line of a sent ledger"):
+        forget(WHO, Places(runs=[tmp_path]))
 
 
 def haina(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
