@@ -6,7 +6,7 @@ from typing import Any
 
 from collector.accounting import Accounting
 from collector.ingest import Ingest, TimeLimits
-from haina.contract import Point, telemetry_payload
+from haina.contract import Point, measurement, telemetry_payload
 from haina.mqtt import Publish
 
 NOW_S = 1_790_035_200.0  # 2026-09-22T00:00Z, the wall clock of tests without a broker
@@ -42,7 +42,7 @@ def build_ingest(max_devices: int = 1_000, limits: TimeLimits = TimeLimits(), **
 
 
 def build_points(count: int, first: int = 1) -> list[Point]:
-    values = (True, 3, 80.5, None, None)
+    values = (True, 3, 80.5, *[None] * (len(measurement("wearable").fields) - 3))
     return [
         Point("wearable", "caoyang", "home-1", "wearable-1", NOW_MS + number, 1, number, values)
         for number in range(first, first + count)
