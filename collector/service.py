@@ -354,15 +354,17 @@ class Collector:
 
     def _take(self, *, at_end: bool = False) -> Transaction:
         """All that is pending, and with it what the shippers have settled and what is due for the journal's house."""
+        for shipper in self.shippers:
+            self.ingest.counters["dead_letters_dropped"] += shipper.dead_letters_dropped
+            shipper.dead_letters_dropped = 0
         transaction = self.ingest.take()
         for shipper in self.shippers:
             settled = shipper.settled
             if self._settled.get(shipper.key) != settled:
                 self._settled[shipper.key] = settled
                 transaction.settled.append(settled)
-            if shipper.dead_letters:
-                transaction.dead_letters += shipper.dead_letters
-                shipper.dead_letters = []
+            transaction.dead_letters += shipper.dead_letters
+            shipper.dead_letters.clear()
         if self._areas_changed:
             self._areas_changed = False
             transaction.areas = self.partition.served

@@ -15,12 +15,13 @@ import queue
 import threading
 import time
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
 
-from collector.ingest import DEAD_LETTER_BYTES, DeadLetter, Group, Settled
+from collector.ingest import DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, DeadLetter, Group, Settled
 from collector.journal import CommitFailed, Journal
 from collector.latency import Latency
 from collector.stores.protocol import Store, StoreRefused, StoreUnavailable
@@ -152,8 +153,9 @@ class Shipper:
         self.refused = settled.refused
         self.since = settled.since
         self.forgotten = settled.forgotten
-        self.dead_letters: list[DeadLetter] = []
-        """Refused points that no transaction has taken yet."""
+        self.dead_letters: deque[DeadLetter] = deque(maxlen=MAX_DEAD_LETTERS_PENDING)
+        """Refused points that no transaction has taken yet; while the disk takes none, the last of them."""
+        self.dead_letters_dropped = 0
         self.down_reason: str | None = None
         self.latency: Final = Latency()
         self._store = store
@@ -273,6 +275,8 @@ class Shipper:
     def _refuse(self, point: Point, reason: str) -> None:
         self.refused += 1
         letter = _dead_letter(self.name, point, reason)
+        if len(self.dead_letters) == self.dead_letters.maxlen:
+            self.dead_letters_dropped += 1
         self.dead_letters.append(letter)
         now_s = time.monotonic()
         if now_s >= self._tell_refused_s:  # every one of them is a dead letter; the log need not have them all

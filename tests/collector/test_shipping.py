@@ -100,6 +100,20 @@ def test_poison_stands_alone_and_everything_else_is_stored_once_and_in_order(poi
     asyncio.run(check())
 
 
+def test_refused_points_that_no_commit_takes_fill_no_memory_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.shipping.MAX_DEAD_LETTERS_PENDING", 5)
+
+    async def check() -> None:
+        recent = Recent()
+        recent.add(Group(1, build_points(12)))
+        shipper = build_shipper(_NoJournal(), RecordingStore(set(range(1, 13))), recent)  # type: ignore[arg-type]
+        await ship(shipper, 12)
+        assert (shipper.refused, len(shipper.dead_letters), shipper.dead_letters_dropped) == (12, 5, 7)
+        assert '"seq":12,' in shipper.dead_letters[-1].payload.decode()
+
+    asyncio.run(check())
+
+
 class _NoJournal:
     """Memory must do: whoever reads the file here fails."""
 
