@@ -351,6 +351,7 @@ STATUS = {
             "stored": 1180,
             "pending": 0,
             "refused": 0,
+            "forgotten": 0,
             "lag_s": 0.0,
             "latency_ms_p50": 21.0,
             "latency_ms_p99": 84.0,

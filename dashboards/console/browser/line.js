@@ -58,11 +58,12 @@ function drawAccount(status) {
       h("td", { text: number(store.stored) }),
       h("td", { text: number(store.pending) }),
       h("td", { class: store.refused ? "watch" : "", text: number(store.refused) }),
+      h("td", { text: number(store.forgotten) }),
       h("td", { text: t("console.span_s", { n: number(store.lag_s, 1) }) }),
       h("td", { text: store.latency_ms_p99 === null ? "–" : `${number(store.latency_ms_p99)} ms` }),
     ),
   );
-  const heads = [t("console.store"), t("console.stored"), t("console.pending"), t("console.refused"), t("console.lag"), t("console.latency_p99")];
+  const heads = [t("console.store"), t("console.stored"), t("console.pending"), t("console.refused"), t("console.forgotten"), t("console.lag"), t("console.latency_p99")];
   const table = h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((words) => h("th", { scope: "col", text: words })))), h("tbody", {}, ...stored));
   const small = [
     [t("console.rate_received"), `${number(rates.received_hz, 1)}/s`],
