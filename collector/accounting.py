@@ -31,7 +31,7 @@ them, so it survives kill -9: a snapshot, and the journal since.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from haina.contract import Point, Topic, TopicClass, Watermark, encode
 from haina.contract.topic import GATEWAY
@@ -58,6 +58,14 @@ DeviceKey = tuple[str, str, str]
 """Area, site, device."""
 
 
+class Mark(NamedTuple):
+    """Since when there is a hole below the number `through`, and how far all was filled then."""
+
+    since_s: float
+    through: int
+    filled: int
+
+
 class Sequence:
     """The numbers received from one device in one boot."""
 
@@ -72,7 +80,7 @@ class Sequence:
         self.missing = 0
         self.elsewhere = 0  # numbers that another collector has
         self.floor = 0  # up to here holes were forgotten
-        self.mark: tuple[float, int] | None = None  # when a hole below this number was first seen; not persisted
+        self.mark: Mark | None = None  # not persisted
 
     def add(self, seq: int, device: "Device") -> bool:
         """Take a reading's number; False if it had come before. Counts into `device` what was out of order."""
@@ -314,7 +322,7 @@ class Device:
 class Site:
     """A site and its devices; what its gateway is told in one watermark."""
 
-    __slots__ = ("area", "boot", "boot_ms", "devices", "due_s", "name", "owed", "spoken", "topic")
+    __slots__ = ("area", "boot", "boot_ms", "devices", "due_s", "known_already", "name", "owed", "spoken", "topic")
 
     def __init__(self, area: str, name: str) -> None:
         self.area = area
@@ -323,9 +331,15 @@ class Site:
         self.boot_ms = 0  # when restoring: the latest event time in it
         self.spoken: set[int] = set()  # boots that readings have come from since the last watermark
         self.devices: list[Device] = []
+        self.known_already = 0  # its duplicates when holes were last looked at
         self.topic = str(Topic(TopicClass.WATERMARK, area, name, GATEWAY, "durable")).encode()
         self.owed = False  # its watermark moved and has not been published
         self.due_s = 0.0  # when it may be published next, on the loop's clock
+
+    @property
+    def duplicates(self) -> int:
+        """Readings that had come before, of all devices."""
+        return sum(device.duplicates for device in self.devices)
 
     def watermarks(self) -> list[tuple[int, bytes]]:
         """What to publish, as boot and payload: up to which reading each device is complete.
@@ -435,21 +449,36 @@ class Accounting:
         self.touch(device)
 
     def give_up_stale(self, now_s: float, after_s: float, notes: Notes) -> int:
-        """Give up every hole that has stood for `after_s` seconds or more; answer how many readings that were."""
-        given_up = 0
+        """Give up holes that have stood for `after_s` seconds while nothing was said again; answer how many readings.
+
+        A gateway says again in order, and on a slow line that takes long. While a hole of the site is being filled, or
+        what is said again is known already, the turn of its other holes will come: to give one up before would let
+        the gateway forget readings that nobody has.
+        """
+        waiting: dict[Site, list[tuple[Device, int, Sequence, Mark]]] = {}
         for device in self.devices.values():
             for index, sequence in enumerate(device.sequences):
+                mark = sequence.mark
                 if not sequence.above:
                     sequence.mark = None
-                    continue
-                if sequence.mark is None or sequence.contiguous >= sequence.mark[1]:
-                    sequence.mark = (now_s, sequence.highest)
-                elif now_s - sequence.mark[0] >= after_s:
+                elif mark is None or sequence.contiguous >= mark.through:
+                    sequence.mark = Mark(now_s, sequence.highest, sequence.contiguous)
+                    device.site.known_already = device.site.duplicates
+                else:
+                    waiting.setdefault(device.site, []).append((device, index, sequence, mark))
+        given_up = 0
+        for site, holes in waiting.items():
+            said_again = site.duplicates != site.known_already
+            said_again |= any(sequence.contiguous > mark.filled for _, _, sequence, mark in holes)
+            site.known_already = site.duplicates
+            for device, index, sequence, mark in holes:
+                if said_again:
+                    sequence.mark = Mark(now_s, mark.through, sequence.contiguous)
+                elif now_s - mark.since_s >= after_s:
                     before = sequence.missing
-                    through = sequence.mark[1]
-                    sequence.give_up(through)
+                    sequence.give_up(mark.through)
                     given_up += sequence.missing - before
-                    notes.given_up.append((device.key, index, through))
+                    notes.given_up.append((device.key, index, mark.through))
                     sequence.mark = None
                     self.touch(device)
         return given_up

@@ -88,6 +88,24 @@ def test_a_gap_is_given_up_when_it_has_stood_for_a_while_and_not_before() -> Non
     assert notes.given_up == [(KEY, 0, 9)]
 
 
+@pytest.mark.parametrize("known_already", [False, True])
+def test_no_gap_of_a_site_is_given_up_while_its_gateway_says_again_what_is_before_it(known_already: bool) -> None:
+    accounting, notes = Accounting(), Notes()
+    first, second = (accounting.device((*KEY[:2], name)) for name in ("first", "second"))
+    for seq in (1, 100):
+        take(first, seq)
+        take(second, seq)
+    for seq in range(2, 12):  # a slow line: one reading every 10 s, and the second device's come later
+        assert accounting.give_up_stale(10.0 * seq, 30.0, notes) == 0
+        if known_already:
+            assert not take(first, 100)
+            accounting.duplicate(first, notes)
+        else:
+            take(first, seq)
+    assert accounting.give_up_stale(120.0, 30.0, notes) == 0
+    assert accounting.give_up_stale(150.0, 30.0, notes) > 0, "then nothing more was said again"
+
+
 def test_a_gap_is_not_given_up_for_the_time_in_which_nothing_could_come() -> None:
     accounting, notes = Accounting(), Notes()
     device = accounting.device(KEY)
