@@ -156,7 +156,8 @@ class Collector:
         self._outbox: collections.deque[tuple[int, list[tuple[_WatermarkKey, bytes]]]] = collections.deque()
         self._ready: dict[_WatermarkKey, bytes] = {}
         self._areas_changed = served != self.partition.served
-        self._left_s, self._left_readings = 0.0, -1
+        self._told = self._acknowledged = 0  # watermarks, on this connection
+        self._left_s, self._left_readings, self._left_told = 0.0, -1, 0
         self._ticks = 0
         self._rejected_told = 0
         self._last_letter: DeadLetter | None = None
@@ -252,6 +253,7 @@ class Collector:
 
     async def _opened(self, connection: BrokerConnection) -> None:
         self.connection = connection
+        self._told = self._acknowledged = 0
         self.ingest.new_connection(connection.epoch)
         self.accounting.forgive()
         while self._paused and connection.is_open:
@@ -283,12 +285,13 @@ class Collector:
         partition, connection = self.partition, self.connection
         if not partition.leaving or connection is None or self.broker_reason is not None or self._paused:
             return
-        sites = [site for site in self.accounting.sites.values() if partition.leaves(site.area)]
-        readings = sum(device.received + device.duplicates for site in sites for device in site.devices)
-        is_told = not (self._outbox or self._ready or any(site.owed for site in sites))
-        if readings != self._left_readings or not is_told or connection.room < connection.options.max_in_flight:
-            self._left_s, self._left_readings = now_s, readings
-        elif now_s - self._left_s >= HANDED_OVER_S:
+        sites = {site.topic: site for site in self.accounting.sites.values() if partition.leaves(site.area)}
+        readings = sum(device.received + device.duplicates for site in sites.values() for device in site.devices)
+        waiting = itertools.chain(self._ready, *((key for key, _ in due) for _, due in self._outbox))
+        is_told = not (any(site.owed for site in sites.values()) or any(topic in sites for topic, _ in waiting))
+        if readings != self._left_readings or not is_told:
+            self._left_s, self._left_readings, self._left_told = now_s, readings, self._told
+        elif now_s - self._left_s >= HANDED_OVER_S and self._acknowledged >= self._left_told:
             areas = sorted(partition.leaving)
             self._log.info("areas are handed over; another collector may take them", areas=areas)
             partition.leaving = frozenset()
@@ -309,6 +312,7 @@ class Collector:
 
     def acknowledged(self, packet_ids: list[int]) -> None:
         """The broker has these watermarks; there is room for more."""
+        self._acknowledged += len(packet_ids)
         if self._ready:
             self._publish_ready()
 
@@ -520,6 +524,7 @@ class Collector:
         keys = list(itertools.islice(self._ready, connection.room))
         if keys:
             connection.publish([(key[0], self._ready.pop(key)) for key in keys], qos=1, retain=True)
+            self._told += len(keys)
 
     # Time
 

@@ -1,12 +1,15 @@
 """An area moves from one collector to another while its town goes on, and nothing is lost or doubled."""
 
+import asyncio
+import itertools
 import json
+import random
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +20,13 @@ import pytest
 from collector.accounting import Accounting, Notes
 from collector.partition import ALL, Partition
 from collector.report import Choice
+from collector.service import Collector, Settings
 from haina.contract import BadTopic, Command, encode
+from haina.mqtt import BrokerAddress
 from tests.brokers import ROOT, RunningBroker, mosquitto_broker
-from tests.collector.running import TIMEOUT_S, RunningCollector, assert_accounts_close, haina_collect, send
+from tests.chaos.network import Network
+from tests.collector.readings import live_payload, topic
+from tests.collector.running import TIMEOUT_S, Gateway, RunningCollector, assert_accounts_close, haina_collect, send
 from tests.haina_store import haina_store, run_store_command
 
 KEY = ("a02", "home-1", "band")
@@ -195,3 +202,42 @@ def test_moving_an_area_while_the_town_lives_and_collectors_are_killed_loses_and
             report = json.loads(printed)
             assert report["clean"], (report, complained)
             assert report["sent"] == summary["published"]
+
+
+def test_an_area_is_handed_over_although_others_are_never_quiet(tmp_path: Path) -> None:
+    def settings(port: int, *areas: str) -> Settings:
+        return Settings(BrokerAddress("127.0.0.1", port), ("null:",), tmp_path / "journal", http=None, areas=areas)
+
+    async def life(collector: Collector, is_over: Callable[[], bool]) -> None:
+        running = asyncio.create_task(collector.run())
+        async with asyncio.timeout(TIMEOUT_S):
+            while not is_over():  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.05)
+        collector.stop()
+        await running
+
+    async def hand_over() -> None:
+        slow = Network(broker.port, random.Random(1))
+        await slow.open()
+        slow.mode = "delay"  # so that watermarks are always on their way
+        gateway = Gateway()
+        await gateway.open(broker, "gateway")
+        collector = Collector(settings(broker.port, "a01", "a02"))
+        await life(collector, lambda: collector.broker_reason is None)
+        collector = Collector(settings(slow.port, "a01"))
+        assert collector.partition.leaving == {"a02"}
+
+        async def speak_on() -> None:
+            for seq in itertools.count(1):
+                await gateway.send([(topic(area="a01", site=f"s{number}"), live_payload(seq)) for number in range(40)])
+                await asyncio.sleep(0.05)
+
+        speaking = asyncio.create_task(speak_on())
+        await life(collector, lambda: not collector.partition.leaving)
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+        await gateway.close()
+        await slow.close()
+
+    with mosquitto_broker() as broker:
+        asyncio.run(hand_over())
