@@ -23,7 +23,7 @@ import signal
 import tempfile
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -41,6 +41,8 @@ from tests.chaos.line import CollectorUnderTest, Line, StoreUnderTest
 from tests.chaos.machine import own_mounts
 from tests.chaos.parts import SETTLE_S, Part, die_with_parent, haina, until
 from tests.chaos.plan import Fault, Plan, plan
+
+SETTLED: Final = ("stored", "pending", "refused", "forgotten")
 
 MISSING_S: Final = 20.0
 """The collector sums up what is missing only every few seconds."""
@@ -129,6 +131,7 @@ class _Trial:
         self._line = line
         self._began_s = 0.0
         self._durable = Counter[tuple[str, str]]()  # the most that each collector ever claimed
+        self._asking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._asked = 0
 
     async def run(self) -> None:
@@ -177,13 +180,14 @@ class _Trial:
     # Watching
 
     async def _ask(self, collector: CollectorUnderTest) -> dict[str, Any]:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        # One question at a time, or an older answer could come after a newer one.
+        async with self._asking[collector.part.name], httpx.AsyncClient(trust_env=False, timeout=10) as client:
             try:
                 answer = await client.get(f"http://127.0.0.1:{collector.http_port}/status")
                 found: dict[str, Any] = answer.raise_for_status().json()
             except (httpx.HTTPError, ValueError) as error:
                 raise ConnectionError(str(error)) from None
-        self._check_accounts(collector.part.name, found)
+            self._check_accounts(collector.part.name, found)
         return found
 
     async def _status(self) -> list[dict[str, Any]]:
@@ -197,7 +201,7 @@ class _Trial:
         if counters["received"] != accounted:
             self._offend(f"the accounts do not close: {counters}")
         for store in found["stores"]:
-            if counters["journaled"] - store["since"] != store["stored"] + store["pending"] + store["refused"]:
+            if counters["journaled"] - store["since"] != sum(store[name] for name in SETTLED):
                 self._offend(f"the store's accounts do not close: journaled {counters['journaled']}, {store}")
         for kind in ("journaled", "duplicates", "rejected"):
             most = self._durable[name, kind]
@@ -260,6 +264,9 @@ class _Trial:
         accounts: dict[str, Any] = next(one for one in found["stores"] if one["name"] == store.part.name)
         return accounts
 
+    def _journaled(self) -> int:
+        return sum(most for (_, kind), most in self._durable.items() if kind == "journaled")
+
     async def _judge_liveness(self) -> None:
         """What the town says from now on must become durable: its clock tells when it is."""
         said_ms = self._reached_ms()
@@ -269,7 +276,7 @@ class _Trial:
             clocks = [found["clock"] for found in await self._status()]
             return all(clock is not None and clock["time"] > said_ms for clock in clocks)
 
-        await until(goes_on, SETTLE_S, "what the town says after the faults becomes durable")
+        await until(goes_on, SETTLE_S, "what the town says after the faults becomes durable", self._journaled)
         self._tell("the town lives on")
 
     async def _judge_stores_apart(self) -> None:
@@ -302,7 +309,7 @@ class _Trial:
                 return False
             return bool(clock["time"] == self._reached_ms() - LATE_READING_MS)
 
-        await until(at_rest, SETTLE_S, "all that the town has said is durable")
+        await until(at_rest, SETTLE_S, "all that the town has said is durable", self._journaled)
         self._tell("the town is at rest")
 
     def _check_the_simulator_lives(self) -> None:

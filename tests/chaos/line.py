@@ -14,12 +14,11 @@ from typing import Any, Final
 
 from haina.query.reader import open_reader
 from haina.store_url import TOKEN_VARIABLES
-from tests.brokers import free_port
 from tests.chaos.hostile import LIVE_AGO_S, Hostile
 from tests.chaos.machine import Clock, Disk
 from tests.chaos.mortal import lose_power, wish_death
 from tests.chaos.network import Network, Proxy, StoreFront, for_influxdb_1
-from tests.chaos.parts import SETTLE_S, Part, embedded_broker, haina, influxdb, mosquitto, until
+from tests.chaos.parts import SETTLE_S, Part, embedded_broker, haina, influxdb, mosquitto, steady_port, until
 from tests.chaos.plan import Fault, Plan
 from tests.influx import RunningInflux
 
@@ -87,7 +86,7 @@ class Line:
         self.collectors: list[CollectorUnderTest] = []
 
     def _duckdb(self, dice: random.Random) -> StoreUnderTest:
-        port = free_port()
+        port = steady_port()
         command = haina("store", "--data", str(self.disk.folder / "store"), "--listen", f"127.0.0.1:{port}")
         part = Part("duckdb", command, self.folder, port, self._environment())
         url = "duckdb+http://127.0.0.1:{port}"
@@ -160,7 +159,7 @@ class Line:
 
     def _make_collector(self, name: str) -> CollectorUnderTest:
         stores = [("--store", store.front_url.format(port=store.front.port)) for store in self.stores]
-        port, data, wishes = free_port(), self.disk.folder / name, self.folder / f"{name}-wishes"
+        port, data, wishes = steady_port(), self.disk.folder / name, self.folder / f"{name}-wishes"
         wishes.mkdir()
         command = [
             *(sys.executable, "-m", "tests.chaos.mortal", str(wishes), "collect", "--client-id", name),

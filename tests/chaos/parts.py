@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.brokers import ROOT, find_mosquitto, free_port
+from tests.brokers import ROOT, find_mosquitto
 from tests.influx import RunningInflux, command_1, command_2
 
 START_S = 90.0  # a machine that is shared may need long to start a Python; only truth is judged, never speed
@@ -121,7 +122,7 @@ class Part:
 
 def mosquitto(folder: Path) -> Part:
     """Mosquitto that keeps every queued message and saves its state when asked to stop, and only then."""
-    port = free_port()
+    port = steady_port()
     state = folder / "mosquitto"
     state.mkdir()
     lines = [
@@ -142,13 +143,13 @@ def mosquitto(folder: Path) -> Part:
 
 
 def embedded_broker(folder: Path) -> Part:
-    port = free_port()
+    port = steady_port()
     return Part("broker", haina("broker", "--listen", f"127.0.0.1:{port}"), folder, port)
 
 
 def influxdb(folder: Path) -> tuple[Part, RunningInflux]:
     """InfluxDB 2 where HAINA_TEST_INFLUXD names one, else Debian's 1.6; without a bucket. Raises FileNotFoundError."""
-    state, port = folder / "influxdb", free_port()
+    state, port = folder / "influxdb", steady_port()
     state.mkdir()
     url = f"http://127.0.0.1:{port}"
     if program := os.environ.get("HAINA_TEST_INFLUXD"):
@@ -169,11 +170,28 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-async def until(true: Callable[[], Awaitable[object]], limit_s: float, what: str) -> None:
-    """Ask again and again until it is so. Raises TimeoutError saying what did not become so."""
-    loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + limit_s
+def steady_port() -> int:
+    """A free port that no connection is given by chance while its part is down."""
+    dice = random.Random()
     while True:
+        port = dice.randrange(10_000, 32_000)  # Linux gives out 32768 and above
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+async def until(
+    true: Callable[[], Awaitable[object]], limit_s: float, what: str, progress: Callable[[], object] = lambda: None
+) -> None:
+    """Ask again and again until it is so. Raises TimeoutError saying what did not become so.
+
+    The time begins anew whenever `progress` is another: a busy machine may be slow, but it must not stand still.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_s, before = loop.time() + limit_s, progress()
+    while True:
+        if (now := progress()) != before:
+            give_up_s, before = loop.time() + limit_s, now
         with contextlib.suppress(OSError):
             if await true():
                 return
