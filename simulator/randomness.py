@@ -17,12 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31, _S11 = (np.uint64(shift) for shift in (30, 27, 31, 11))
-_TO_UNIT = 2.0**-53
-_FIRST_BLOCK, _BLOCK = 8, 128
+_GAMMA_INT, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
+_GAMMA = np.uint64(_GAMMA_INT)
+# Arrays of no dimension: NumPy would turn a scalar into one at every use, which costs as much as the arithmetic.
+_MIX_1, _MIX_2 = (np.array(factor, dtype=np.uint64) for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_S30, _S27, _S31, _S11 = (np.array(shift, dtype=np.uint64) for shift in (30, 27, 31, 11))
+_HALF, _TO_UNIT = np.array(0.5), np.array(2.0**-53)
+# Drawn ahead at once: about what a visitor of a centre, who has a stream to himself, needs in all; then many.
+_FIRST_BLOCK, _BLOCK = 24, 128
+
+_BLOCK_STEPS = np.arange(1, _BLOCK + 1, dtype=np.uint64) * _GAMMA
+_FIRST_STEPS = _BLOCK_STEPS[:_FIRST_BLOCK]
 
 UInt64Array = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
@@ -37,10 +42,15 @@ def stream_key(seed: int, entity: str, purpose: str) -> int:
 
 def _uniforms(states: UInt64Array) -> FloatArray:
     """SplitMix64's output function, as float64 in the open interval (0, 1)."""
-    z = (states ^ (states >> _S30)) * _MIX_1
-    z = (z ^ (z >> _S27)) * _MIX_2
+    z = states ^ (states >> _S30)
+    z *= _MIX_1
+    z ^= z >> _S27
+    z *= _MIX_2
     z ^= z >> _S31
-    return ((z >> _S11).astype(np.float64) + 0.5) * _TO_UNIT
+    z >>= _S11
+    unit: FloatArray = z + _HALF
+    unit *= _TO_UNIT
+    return unit
 
 
 class Stream:
@@ -49,17 +59,17 @@ class Stream:
     __slots__ = ("_ahead", "_drawn", "_key")
 
     def __init__(self, seed: int, entity: str, purpose: str) -> None:
-        self._key = np.uint64(stream_key(seed, entity, purpose))
+        self._key = stream_key(seed, entity, purpose)
         self._drawn = 0
         self._ahead: list[float] = []
 
     def random(self) -> float:
         """Uniform in (0, 1): never exactly 0 or 1, so logarithms and quantiles are always finite."""
         if not self._ahead:
-            size = _BLOCK if self._drawn else _FIRST_BLOCK
-            counters = np.arange(self._drawn + 1, self._drawn + size + 1, dtype=np.uint64)
-            self._ahead = _uniforms(self._key + counters * _GAMMA)[::-1].tolist()
-            self._drawn += size
+            steps = _BLOCK_STEPS if self._drawn else _FIRST_STEPS
+            reached = (self._key + self._drawn * _GAMMA_INT) & _MASK
+            self._ahead = _uniforms(steps + np.uint64(reached))[::-1].tolist()
+            self._drawn += len(steps)
         return self._ahead.pop()
 
     def uniform(self, low: float, high: float) -> float:

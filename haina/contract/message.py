@@ -105,9 +105,18 @@ def decode(message_type: type[Message], payload: bytes) -> Message:
     return result
 
 
+class _Reading(msgspec.Struct, gc=False):
+    """A reading about to be encoded: a struct costs a third less than a dictionary."""
+
+    time: int
+    boot: int
+    seq: int
+    values: dict[str, Value]
+
+
 def telemetry_payload(time_ms: int, boot: int, seq: int, values: dict[str, Value]) -> bytes:
     """A reading's canonical payload. `values` holds the present fields in declared order, floats already rounded."""
-    return _encoder.encode({"time": time_ms, "boot": boot, "seq": seq, "values": values})
+    return _encoder.encode(_Reading(time_ms, boot, seq, values))
 
 
 __all__ = [

@@ -93,7 +93,7 @@ def erlang_a(settings: Settings) -> list[Finding]:
 def pollaczek_khinchine(settings: Settings) -> list[Finding]:
     """M/G/1 with the model's own sessions: a mixture of lognormals by service, age and remote help."""
     p = CentreParameters()
-    told = {name: getattr(p, name) for name in _MIXTURE}
+    told = {name: getattr(p, name) for name in MIXTURE}
     first, second = session_moments(CentreParameters(**{**UNDISTURBED, **told}))
     rate = 0.6 / first
     heard = observe(
@@ -111,7 +111,7 @@ def pollaczek_khinchine(settings: Settings) -> list[Finding]:
     ]
 
 
-_MIXTURE = (
+MIXTURE = (
     "under_35_share",
     "sixty_to_74_share",
     "over_75_share",
@@ -122,18 +122,23 @@ _MIXTURE = (
 )
 
 
-def session_moments(p: CentreParameters) -> tuple[float, float]:
-    """First and second moment of a session at a household kiosk, from the parameters, in s and s²."""
+def session_mixture(p: CentreParameters) -> list[tuple[float, float]]:
+    """A session at a household kiosk is one of several lognormals: the share and the mean in s of each."""
     times = [WORK[service].relative_time for service in SERVICES["household"]]
     relative = [time * len(times) / math.fsum(times) for time in times]
-    first = second = 0.0
-    for age in ages(p):
-        for help_share, help_slower in ((1 - age.assisted_share, 1.0), (age.assisted_share, p.assisted_slower)):
-            for time in relative:
-                share = age.share * help_share / len(relative)
-                mean_s = p.service_mean_s * time * age.slower * help_slower
-                first += share * mean_s
-                second += share * mean_s**2 * (1 + p.service_cv**2)
+    return [
+        (age.share * help_share / len(relative), p.service_mean_s * time * age.slower * help_slower)
+        for age in ages(p)
+        for help_share, help_slower in ((1 - age.assisted_share, 1.0), (age.assisted_share, p.assisted_slower))
+        for time in relative
+        if age.share * help_share
+    ]
+
+
+def session_moments(p: CentreParameters) -> tuple[float, float]:
+    """First and second moment of that, in s and s²."""
+    first = math.fsum(share * mean_s for share, mean_s in session_mixture(p))
+    second = math.fsum(share * mean_s**2 * (1 + p.service_cv**2) for share, mean_s in session_mixture(p))
     return first, second
 
 
