@@ -12,9 +12,8 @@ from tests.chaos.campaign import run_seeds
 from tests.chaos.mortal import lose_power
 from tests.chaos.plan import KINDS, plan
 
-SEEDS = (15, 38, 64, 103, 195)
-"""Together they hurt everything that can be hurt; 64 runs on the embedded broker, 15 and 195 with two stores and two
-collectors."""
+SEEDS = (64, 125, 135, 185, 193)
+"""Together they hurt everything that can be hurt; 64 runs on the embedded broker, 135 with two stores."""
 
 
 @pytest.mark.timeout(900)  # some two minutes; a machine that is busy is no failure
