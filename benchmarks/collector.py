@@ -107,7 +107,7 @@ class Goal:
 @contextlib.contextmanager
 def queued(load: Load) -> Iterator[RunningBroker]:
     """A Mosquitto that keeps the load for the session."""
-    with mosquitto_broker() as broker:
+    with mosquitto_broker(max_inflight_messages=5_000) as broker:  # as deploy/mosquitto has it
         pin(broker.pid, BROKER_CORE)
         asyncio.run(subscribe_once(broker.url, SESSION))
         asyncio.run(blast(broker.url, load))

@@ -534,6 +534,7 @@ class Collector:
         while True:
             await asyncio.sleep(TICK_S)
             self._ticks += 1
+            self._recent.forget_through(self._everywhere())  # soon, so that memory is used again while it is warm
             self._tick_watermarks()
             if self._ready:
                 self._publish_ready()
@@ -549,7 +550,6 @@ class Collector:
             if self.stall.tick(time.monotonic()):
                 self._log.info("the broker does not hold back any more")
             self._sample(now_s)
-            self._recent.forget_through(self._everywhere())
             self._hand_over(now_s)
             if now_s >= sweep_s:
                 sweep_s = now_s + GAP_SWEEP_S
