@@ -9,7 +9,7 @@ another for the hour: counts of the recorded municipal offices vary more than an
 from collections.abc import Generator
 from typing import Any
 
-from simulator.centres.parameters import CentreParameters
+from simulator.centres.parameters import WEEKDAY, WEEKEND, CentreParameters
 from simulator.randomness import Stream
 from simulator.town import Site
 from simulator.weather import cyclic
@@ -17,16 +17,14 @@ from simulator.workdays import Day, day_of, follows_a_break
 
 HOUR_S = 3_600
 
-# Relative arrivals around the middle of each hour, midnight first: humps at 09:30, 14:00 and a small one at 20:00.
-# Assumed for a centre open round the clock; the staffed offices of Warsaw have one hump at 11 between 8 and 17 h.
-# fmt: off
-_WEEKDAY = (0.3, 0.2, 0.15, 0.15, 0.2, 0.5, 1.2, 3.0, 6.6, 9.8, 9.6, 7.8,
-            5.4, 7.2, 8.4, 7.6, 6.2, 4.6, 3.7, 3.9, 4.2, 2.6, 1.3, 0.6)
-_WEEKEND = (0.4, 0.3, 0.2, 0.15, 0.2, 0.4, 0.9, 2.0, 4.2, 7.4, 9.2, 8.6,
-            6.0, 6.6, 8.4, 8.6, 7.4, 5.6, 4.4, 4.4, 4.6, 3.2, 1.8, 0.8)
-# fmt: on
-WEEKDAY_PROFILE = tuple(value / sum(_WEEKDAY) for value in _WEEKDAY)
-WEEKEND_PROFILE = tuple(value / sum(_WEEKEND) for value in _WEEKEND)
+
+def _shares(profile: tuple[float, ...]) -> tuple[float, ...]:
+    """Each hour's share of a day; nobody comes by a profile of zeros."""
+    total = sum(profile)
+    return tuple(value / total for value in profile) if total else profile
+
+
+WEEKDAY_PROFILE, WEEKEND_PROFILE = _shares(WEEKDAY), _shares(WEEKEND)
 
 
 class Demand:
@@ -37,6 +35,7 @@ class Demand:
         self._env = site.env
         self._persons_per_day = persons_per_day
         self._p = parameters
+        self._profile, self._free_day_profile = _shares(parameters.profile), _shares(parameters.free_day_profile)
         self._factors = site.stream("demand")
         self._draws = site.stream("arrivals")
         self._day = self._hour = -1
@@ -46,7 +45,7 @@ class Demand:
     def rate_per_s(self, at_s: float) -> float:
         """Arrivals per second at a moment of the current hour."""
         self._renew(at_s)
-        profile = WEEKDAY_PROFILE if self._is_working_day else WEEKEND_PROFILE
+        profile = self._profile if self._is_working_day else self._free_day_profile
         share_per_h = cyclic(profile, self._town.local_hour(at_s) - 0.5)
         return self._persons_per_day * self._day_factor * self._hour_factor * share_per_h / HOUR_S
 

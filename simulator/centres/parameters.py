@@ -1,7 +1,22 @@
 """What the model of an unmanned service centre can be told."""
 
+from typing import Annotated
+
+from pydantic import Field, Strict
+
 from simulator.parameter import ASSUMED, parameter
 from simulator.room import RoomParameters
+
+Profile = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1_000)], ...], Field(min_length=24, max_length=24), Strict(False)
+]
+# fmt: off
+WEEKDAY = (0.3, 0.2, 0.15, 0.15, 0.2, 0.5, 1.2, 3.0, 6.6, 9.8, 9.6, 7.8,
+           5.4, 7.2, 8.4, 7.6, 6.2, 4.6, 3.7, 3.9, 4.2, 2.6, 1.3, 0.6)
+"""Humps at 09:30, 14:00 and a small one at 20:00."""
+WEEKEND = (0.4, 0.3, 0.2, 0.15, 0.2, 0.4, 0.9, 2.0, 4.2, 7.4, 9.2, 8.6,
+           6.0, 6.6, 8.4, 8.6, 7.4, 5.6, 4.4, 4.4, 4.6, 3.2, 1.8, 0.8)
+# fmt: on
 
 _CITY_NEWS = "Shanghai city news 2018-2019: 10.46 million cases a year in 220 centres"
 _WARSAW = "Warsaw municipal offices, 18 working days (simulator/calibration/targets.yaml)"
@@ -22,6 +37,13 @@ class CentreParameters(RoomParameters):
     )
     least_kiosks: int = parameter(3, "kiosks", ASSUMED, "The smallest centre has this many.", ge=1, le=40)
     most_kiosks: int = parameter(12, "kiosks", ASSUMED, "The largest centre has this many.", ge=1, le=40)
+    profile: Profile = parameter(
+        WEEKDAY,
+        "1",
+        "assumed for a centre open round the clock; staffed offices have one hump (targets.yaml: halls)",
+        "Relative arrivals around the middle of each hour of a working day, midnight first.",
+    )
+    free_day_profile: Profile = parameter(WEEKEND, "1", ASSUMED, "The same of a weekend day or holiday.")
     monday_factor: float = parameter(
         1.6,
         "1",

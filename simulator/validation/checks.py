@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from simulator.validation import arrivals, ciw_network, draws, little, models, queues
+from simulator.validation import arrivals, ciw_network, draws, halls, little, models, queues
 from simulator.validation.finding import Check, LeftOut, Outcome, Settings
 
 _CENTRE = "a real centre; constant arrivals and exponential sessions put in"
@@ -44,6 +44,23 @@ CHECKS = (
         "arrivals and weather, unchanged",
         9,
         models.surroundings,
+    ),
+    Check(
+        "halls",
+        "The centre as a staffed hall",
+        "a real centre, told the recorded halls' hours and work",
+        8,
+        halls.halls,
+    ),
+    Check(
+        "recorded-halls",
+        "A staffed hall, law by law",
+        "the same centre, beside the recorded looks themselves",
+        20,
+        halls.recorded,
+    ),
+    Check(
+        "held-out-homes", "Homes against homes not fitted on", "the senior-care model, unchanged", 10, models.held_out
     ),
     Check("recordings", "The recordings against the targets", "the recorded homes themselves", 3, models.recordings),
 )

@@ -7,7 +7,7 @@ tolerance is wider than the spread of a simulated sample of this size, for it al
 import numpy as np
 
 from simulator.calibration import targets
-from simulator.calibration.homes import hear_homes, recorded_homes
+from simulator.calibration.homes import half, hear_homes, recorded_homes
 from simulator.calibration.movement import MovementStatistics, measure, step_distance
 from simulator.calibration.surroundings import hear_arrivals, hear_weather
 from simulator.centres.arrivals import WEEKDAY_PROFILE
@@ -15,6 +15,17 @@ from simulator.validation.finding import Curve, Finding, LeftOut, Settings
 
 HOMES, DAYS = 60, 9
 CENTRES, CENTRE_DAYS, WEATHER_DAYS = 8, 84, 365
+_STEPS_FARTHER = 0.02  # than the halves of the recorded homes are from each other
+_HELD_OUT = {
+    "movements_per_day": "per_day",
+    "movements_between_homes_sd": "between_homes_sd",
+    "movements_within_home_cv": "within_home_cv",
+    "hourly_k": "hourly_k",
+    "night_bathroom_visits": "night_visits",
+    "gap_p50_s": "gap_p50_s",
+    "gap_p75_s": "gap_p75_s",
+    "longest_day_gap_p50_h": "longest_day_gap_p50_h",
+}
 
 
 def homes(settings: Settings) -> list[Finding]:
@@ -68,6 +79,56 @@ def recordings(settings: Settings) -> list[Finding]:
     except OSError as error:
         raise LeftOut(f"{error.filename or settings.recordings}: {error.strerror or error}") from None
     return _movements(measure(recorded), f"{len(recorded)} recorded homes")
+
+
+def held_out(settings: Settings) -> list[Finding]:
+    """Simulated homes, whose rhythm was fitted to the odd recorded homes, against the even ones.
+
+    No model of one half can be nearer to the other than the halves are to each other, give or take: that distance is
+    added to each target's tolerance.
+    """
+    if settings.recordings is None:
+        raise LeftOut("HAINA_DATA names no folder of recordings")
+    try:
+        recorded = recorded_homes(settings.recordings)
+    except OSError as error:
+        raise LeftOut(f"{error.filename or settings.recordings}: {error.strerror or error}") from None
+    fitted, judged = measure(half(recorded, "odd")), measure(half(recorded, "even"))
+    heard = hear_homes(HOMES, settings.sized(5, DAYS), seed=settings.seed, only_movements=True)
+    found = measure(heard.movements)
+    sample = f"{found.person_days:,} simulated and {judged.person_days:,} recorded person-days of homes not fitted on"
+    source = "TIHM, even homes"
+    findings = []
+    for target, name in _HELD_OUT.items():
+        value, other = getattr(judged, name), getattr(fitted, name)
+        tolerance, unit = targets()[target].tolerance + abs(value - other), targets()[target].unit
+        what = target.replace("_", " ")
+        findings.append(Finding(what, value, getattr(found, name), tolerance, unit, source, sample))
+    apart = float(1 - np.corrcoef(judged.by_hour, fitted.by_hour)[0, 1])
+    findings += [
+        Finding(
+            "movements by hour: 1 - correlation",
+            0.0,
+            float(1 - np.corrcoef(found.by_hour, judged.by_hour)[0, 1]),
+            targets()["movements_by_hour"].tolerance + apart,
+            "1",
+            source,
+            sample,
+            curve=Curve(
+                range(24), judged.by_hour.tolist(), found.by_hour.tolist(), "hour of the day", "movements per hour"
+            ),
+        ),
+        Finding(
+            "room to room: mean total variation",
+            0.0,
+            step_distance(found.steps, judged.steps),
+            step_distance(fitted.steps, judged.steps) + _STEPS_FARTHER,
+            "1",
+            source,
+            sample,
+        ),
+    ]
+    return findings
 
 
 def _movements(found: MovementStatistics, sample: str) -> list[Finding]:
