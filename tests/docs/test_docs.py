@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from haina.contract import MEASUREMENTS
 from simulator.scenario import parameters_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,11 @@ def test_every_parameter_stands_in_the_docs_as_it_is_in_the_code() -> None:
     assert (ROOT / "docs/models.md").read_text().endswith(parameters_markdown()), (
         "renew the list in docs/models.md with: haina scenario parameters"
     )
+
+
+def test_every_measurement_stands_with_the_model_that_says_it() -> None:
+    table = (ROOT / "docs/models.md").read_text().partition("| model | objective")[2].partition("\n\n")[0]
+    assert {name for name in MEASUREMENTS if f"`{name}`" not in table} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
