@@ -33,6 +33,7 @@ log = structlog.get_logger()
 MAX_IN_FLIGHT = 100  # of one gateway towards the broker; more does not help, the collector's own 100 bound the line
 KEEP_ALIVE_S = 30
 GAP_RESEND_S = 2.0  # a reading that a watermark left uncovered may still be under way; after this long it is a gap
+GAP_RESEND_CAP_S = 10.0  # and doubling, up to this: twice it, and a collector has not yet given the gap up (30 s)
 SILENCE_RESEND_S = 30.0  # and doubling, up to:
 SILENCE_RESEND_CAP_S = 600.0
 REMEMBERED_COMMANDS = 1_000
@@ -121,6 +122,7 @@ class Gateway:
         self._sent: deque[_Held] = deque()
         self._sent_before = 0  # how many of the first in `_unsent` are being said again
         self._last_said_s = 0.0
+        self._gap_s = GAP_RESEND_S
         self._suspected: _Held | None = None  # the first reading said, that a watermark left uncovered
         self._silence_s = SILENCE_RESEND_S
         self._obeyed: dict[str, None] = {}
@@ -285,13 +287,20 @@ class Gateway:
         if freed:
             self._window.release(freed)
             self._silence_s = SILENCE_RESEND_S
+            if not self._sent:
+                self._gap_s = GAP_RESEND_S
         elif self._sent and self._suspected is None:
             self._suspected = self._sent[0]
-            asyncio.get_running_loop().call_later(GAP_RESEND_S, self._check_gap)
+            asyncio.get_running_loop().call_later(self._gap_s, self._check_gap)
 
     def _check_gap(self) -> None:
-        """Say again what a watermark left uncovered a while ago, if it still is."""
+        """Say again what a watermark left uncovered a while ago, if it still is.
+
+        On a slow line it may only be waiting in the broker, and saying it again makes the wait longer; hence ever more
+        rarely, until all is durable.
+        """
         if self._sent and self._sent[0] is self._suspected:
+            self._gap_s = min(self._gap_s * 2, GAP_RESEND_CAP_S)
             self._take_back()
             self.pump()
         self._suspected = None

@@ -25,7 +25,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -93,12 +93,13 @@ def run_seed(seed: int, *, full: bool = False, keep: bool = False) -> Verdict:
 
 
 def run_seeds(numbers: Sequence[int], jobs: int = 1, *, full: bool = False, keep: bool = False) -> Iterator[Verdict]:
-    """Run seeds, so many at a time, each in a process of its own; the verdicts come in the order of the seeds."""
+    """Run seeds, so many at a time, each in a process of its own; the verdicts come as seeds end."""
     run = partial(run_seed, full=full, keep=keep)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=_begin_worker) as pool:
         try:
-            yield from pool.map(run, numbers)
+            for ended in as_completed([pool.submit(run, seed) for seed in numbers]):
+                yield ended.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+
+import pytest
 
 from haina.contract import Command, Meta, Reply, Status, Topic, TopicClass, Watermark, decode, encode, measurement
 from haina.mqtt.codec import Publish
@@ -181,6 +184,23 @@ def test_a_gap_that_the_watermark_reveals_is_said_again() -> None:
                 assert {("pir-kitchen", 1), ("pir-kitchen", 2)} <= home.collector.heard.keys()
 
     asyncio.run(scene())
+
+
+def test_a_gap_that_stays_is_said_again_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulator.gateway.GAP_RESEND_S", 0.1)
+
+    async def scenario(address: BrokerAddress) -> None:
+        async with build_home(address) as home:
+            home.collector.forget = lambda _device, _seq: True
+            began_s = time.monotonic()
+            home.say(1)
+            await home.until(lambda: home.gateway.resent == 4)
+            assert time.monotonic() - began_s >= 0.1 + 0.2 + 0.4 + 0.8
+            home.collector.forget = lambda _device, _seq: False
+            await home.until(lambda: home.window.outstanding == 0)
+
+    with mosquitto_broker() as broker:
+        asyncio.run(scenario(broker.address))
 
 
 def test_a_gateway_says_who_it_is_and_the_broker_says_when_it_vanished() -> None:
