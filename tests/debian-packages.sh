@@ -6,6 +6,7 @@ missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 PATH="$PATH:/usr/sbin"
 need mosquitto mosquitto
+need mosquitto_sub mosquitto-clients
 need influxd influxdb
 need chromium chromium
 need docker-compose docker-compose
