@@ -34,7 +34,7 @@ from haina.contract import (
     telemetry_payload,
 )
 from haina.contract.care import ROOMS
-from haina.contract.centre import SERVICES
+from haina.contract.centre import AGE_GROUPS, CAUSES, SERVICES
 from haina.contract.governance import INCIDENT_KINDS
 from haina.contract.help import DONE, FOUND, HELPERS, TROUBLE
 
@@ -127,20 +127,10 @@ def say_minute(writer: Writer, at_ms: int, step: int) -> None:
             is_busy = (step * 7 + kiosk * 3 + number) % 10 < 6 * wave
             state = 2 if is_faulty else 1 if is_busy else 0
             fault = "paper_jam" if is_faulty else "none"
-            writer.say("kiosk_state", centre, device, at_ms, state=state, fault=fault, paper_pct=95.0 - step % 90)
+            supplies = {"paper_pct": 95.0 - step % 90, "toner_pct": 90.0 - step % 60, "blanks_pct": 80.0 - step % 50}
+            writer.say("kiosk_state", centre, device, at_ms, state=state, fault=fault, **supplies)
         if wave > 0.1:
-            services = [service for offered in SERVICES.values() for service in offered]
-            outcome = ("completed",) * 8 + ("failed", "assisted")
-            writer.say(
-                "kiosk_session",
-                centre,
-                "kiosk-1",
-                at_ms,
-                service=services[(step + number) % len(services)],
-                outcome=outcome[(step + 3 * number) % 10],
-                wait_s=40.0 * waiting + 5 * (step % 9),
-                duration_s=180.0,
-            )
+            say_visit(writer, centre, at_ms, step, 3 * number, wait_s=40.0 * waiting + 5 * (step % 9))
     for number, home in enumerate(HOMES):
         asleep = wave == 0.0
         if at_ms % (5 * MINUTE_MS) == 0:
@@ -172,11 +162,55 @@ def say_minute(writer: Writer, at_ms: int, step: int) -> None:
             writer.say("home_water", home, "meter", at_ms, volume_m3=10.0 + step / 100, used_l=6.0 + 20 * wave)
             writer.say("home_door", home, "door", at_ms, open=bool((step // 12 + number) % 4 == 0))
             writer.say("home_smoke", home, "smoke", at_ms, smoke=False, battery_pct=90.0)
+            say_hour_at_home(writer, home, at_ms, step // 12 + number, wave)
+        if step == 0:
+            writer.say("home_device", home, "door", at_ms, battery_pct=float(99 - 4 * number), signal_dbm=-70.0)
     if at_ms % (5 * MINUTE_MS) == 0:
         values = {"temperature_c": 6.0 + 8 * wave, "humidity_pct": 70.0 - 20 * wave, "pm25_ug_m3": 35.0 + step % 30}
         writer.say("weather", "w01", "station", at_ms, **values, rain=False)
+    say_upkeep(writer, at_ms, step)
     say_zone(writer, at_ms, step, wave)
     say_help(writer, at_ms, step)
+
+
+def say_visit(writer: Writer, centre: str, at_ms: int, step: int, shift: int, wait_s: float) -> None:
+    """One visitor of a centre: through the gate, at a kiosk, and now and then a rating at the exit."""
+    turn = step + shift
+    seen = {"tries": 1 + (turn % 4 == 0), "outcome": "refused" if turn % 8 == 0 else "passed"}
+    writer.say("gate_check", centre, "gate", at_ms, method="card", **seen, wait_s=2.0, duration_s=9.0)
+    offered = [(kind, service) for kind, services in SERVICES.items() for service in services]
+    kind, service = offered[turn % len(offered)]
+    age = AGE_GROUPS[turn // 2 % len(AGE_GROUPS)]
+    ending: dict[str, object] = {"outcome": "completed"}
+    if turn % 10 == 8:
+        ending = {"outcome": "failed", "cause": CAUSES[turn // 10 % len(CAUSES)]}
+    elif turn % 10 == 9:
+        ending = {"outcome": "assisted", "help_wait_s": 20.0 + step % 70}
+    session = {"kind": kind, "service": service, "age_group": age, "wait_s": wait_s, "duration_s": 180.0}
+    writer.say("kiosk_session", centre, "kiosk-1", at_ms, **session, **ending)
+    if turn % 4 == 1:
+        writer.say("centre_rating", centre, "exit", at_ms, rating=5 - (turn // 4 % 9) // 2, age_group=age)
+
+
+def say_upkeep(writer: Writer, at_ms: int, step: int) -> None:
+    """What serves all centres: remote operators, technicians, and now and then a gateway that was cut off."""
+    calls = {"waiting_calls": int(step % 12 == 0), "answered_calls": step % 2, "abandoned_calls": 0}
+    writer.say("operator_desk", "o01", "desk", at_ms, operators=3, busy_operators=step % 3, **calls)
+    if step % 24 == 0:
+        place = {"longitude_deg": 121.4, "latitude_deg": 31.25, "travel_s": 0.0, "destination": FAULTY[0]}
+        errand = ("repair kiosk", "refill kiosk")[step // 24 % 2]
+        writer.say("crew_member", "t01", "technician-1", at_ms, state=2, errand=errand, **place)
+        lost = ("power", "uplink")[step // 24 % 2]
+        writer.say("gateway_outage", CENTRES[step // 24 % 6], "gateway", at_ms, lost=lost, duration_s=600.0)
+
+
+def say_hour_at_home(writer: Writer, home: str, at_ms: int, turn: int, wave: float) -> None:
+    """What a home's medicine dispenser, stove guard and power meter say each hour; every fifth dose is missed."""
+    dose = {"state": 4} if turn % 5 == 4 else {"state": 2, "delay_s": 120.0 * (turn % 5)}
+    writer.say("home_medicine", home, "medicine", at_ms, **dose, remaining_doses=20 - turn % 20)
+    cooks = wave > 0 and turn % 4 == 0
+    writer.say("home_stove", home, "stove", at_ms, on=cooks, unattended_s=60.0 * (turn % 9) if cooks else 0.0)
+    writer.say("home_power", home, "mains", at_ms, power_w=80.0 + 300 * wave + 10 * (turn % 6), energy_kwh=turn / 5)
 
 
 def say_help(writer: Writer, at_ms: int, step: int) -> None:
