@@ -31,6 +31,7 @@ ASLEEP, AT_REST, BUSY, OUT, FALLEN = -1, 0, 6, 18, 24
 
 _DAILY_SWING_BPM, _DAILY_PEAK_H = 2.0, 15.0  # assumed
 _WAKING_MEAN_COS = 0.47  # of that round from 7 to 22 h: the published resting rate is a day's, not an afternoon's
+_STILL_ABOVE_REST_BPM = 0.7  # fitted: the published rate is that of still wrists, and some of those cook or tidy
 _FOLLOWS = 0.4  # assumed: share of the way to its target that the heart goes in a minute
 _WANDERS_BPM = 2.4  # with _FOLLOWS a spread of 3.0, as within sleepers of TIHM
 _WRIST_ERROR_BPM, _WRIST_SLIP_SHARE, _WRIST_SLIP_BPM = 1.5, 0.03, 8.0
@@ -133,7 +134,8 @@ class Bodies:
         swing = _DAILY_SWING_BPM * (math.cos(2 * math.pi * (hour - _DAILY_PEAK_H) / 24) - _WAKING_MEAN_COS)
         rise = np.where(self.is_away, _AWAY_RISE_BPM, self.pulse_rise_bpm)
         dream = -_SLEEP_CYCLE_BPM * np.cos(2 * np.pi * self._asleep_minutes / _SLEEP_CYCLE_MIN)
-        target = np.where(asleep, self._asleep + dream, self._resting + swing + rise) + shift.heart_bpm
+        awake = self._resting - _STILL_ABOVE_REST_BPM + swing + rise
+        target = np.where(asleep, self._asleep + dream, awake) + shift.heart_bpm
         if self._heart is None:
             self._heart = target
         irregular_ms = np.maximum(self._irregular_ms + shift.beat_interval_sd_ms, _LEAST_IRREGULAR_MS)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from simulator.care.condition import CONDITIONS, DEMENTIA, effects, frailty, prevalence
+from simulator.care.condition import AF, CONDITIONS, DEMENTIA, effects, frailty, prevalence
 from simulator.care.parameters import CareParameters
 from simulator.randomness import Stream
 
@@ -93,7 +93,9 @@ def draw_resident(
     has = drawn if conditions is None else conditions
     change = effects(has, is_frail, p)
     has_dementia = DEMENTIA in has
-    usual_bpm = min(max(draws.normal(p.resting_bpm, p.resting_sd_bpm), 45.0), 95.0)
+    # The published mean is everybody's: those with a fibrillating heart raise it by as much as the others lie below.
+    regular_bpm = p.resting_bpm - p.af_heart_bpm * prevalence(AF, age)
+    usual_bpm = min(max(draws.normal(regular_bpm, p.resting_sd_bpm), 45.0), 95.0)
     asleep_per_resting = p.asleep_sd_bpm / p.resting_sd_bpm if p.resting_sd_bpm else 0.0
     usual_spo2_pct = min(max(draws.normal(p.spo2_pct, p.spo2_sd_pct), 91.0), 99.0)
     return Resident(
