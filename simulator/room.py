@@ -116,7 +116,7 @@ class Room:
         return {
             "co2_ppm": float(round(min(max(self._co2_ppm + draws.normal(0, _CO2_ERROR_PPM), 300), 10_000))),
             "temperature_c": round(self._temperature_c + draws.normal(0, _TEMPERATURE_ERROR_C), 1),
-            "humidity_pct": round(min(max(humidity + draws.normal(0, _HUMIDITY_ERROR_PCT), 0), 100), 1),
+            "humidity_pct": round(min(max(humidity + draws.normal(0, _HUMIDITY_ERROR_PCT), 0.0), 100.0), 1),
         }
 
     def meter(self, most_w: float = 200_000) -> dict[str, Value]:
