@@ -246,8 +246,11 @@ class Collector:
             await asyncio.wait(ships, timeout=SHIP_AT_END_S)
         if not commits.done() or commits.cancelled():
             return  # the disk still does not take it; the broker has kept what was not acknowledged
+        last = self._take(at_end=True)  # what came while the stores were given their moment is in it
+        self.in_commit_messages = last.messages
         with contextlib.suppress(CommitFailed):
-            await self._committer.call(self.journal.commit, self._take(at_end=True))
+            self.size = await self._committer.call(self.journal.commit, last)
+            self._committed(last)
 
     # What the connection tells
 

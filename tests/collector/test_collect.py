@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from collector.ingest import Settled
-from collector.journal import Journal
+from collector.ingest import Settled, Transaction
+from collector.journal import Journal, Size
 from collector.service import Collector, Settings
 from haina.broker import MAX_IN_FLIGHT
 from haina.contract import Clock, Phase, Status, Watermark, decode, encode
@@ -339,6 +339,38 @@ def test_a_store_that_was_left_out_for_a_while_keeps_its_account(tmp_path: Path)
         [shipper] = collector.shippers
         assert (shipper.since, shipper.stored, shipper.refused, shipper.forgotten) == (10, 5, 2, 3)
         assert shipper.stored + shipper.pending + shipper.refused + shipper.forgotten == 30 - shipper.since
+        collector.journal.close()
+
+    asyncio.run(run())
+
+
+def test_the_accounts_close_while_the_last_commit_is_under_way(tmp_path: Path) -> None:
+    """What arrives as the stores are given their last moment is neither forgotten nor in two places."""
+
+    async def run() -> None:
+        collector = Collector(Settings(BrokerAddress("127.0.0.1", 1), ("null:",), tmp_path, http=None))
+        under_way, may_go_on, commit = threading.Event(), threading.Event(), collector.journal.commit
+
+        def slowly(transaction: Transaction) -> Size:
+            under_way.set()
+            assert may_go_on.wait(60)
+            return commit(transaction)
+
+        def accounted() -> int:
+            counters = collector.durable_counters
+            return collector.in_memory + sum(counters.get(name, 0) for name in ("rejected", "duplicates", "journaled"))
+
+        collector.journal.commit = slowly  # type: ignore[method-assign]
+        commits = asyncio.create_task(asyncio.sleep(0))
+        await commits
+        collector.received([message(topic(), live_payload(1)), message(topic(), b"{")])
+        ending = asyncio.create_task(collector._finish(commits, []))  # type: ignore[arg-type]
+        assert await asyncio.to_thread(under_way.wait, 60)
+        assert accounted() == collector.received_readings == 2
+        may_go_on.set()
+        await ending
+        assert accounted() == collector.received_readings == 2
+        assert (collector.in_memory, collector.durable_counters["rejected"]) == (0, 1)
         collector.journal.close()
 
     asyncio.run(run())

@@ -286,3 +286,11 @@ def test_a_centre_is_in_its_steady_state_soon_after_any_start() -> None:
         live(town, 5 * 60)
         inside += [door.occupancy_persons for moment, _, door in readings(town, "centre_door") if moment > 120]
     assert np.mean(inside) > 2
+
+
+def test_air_that_is_wet_through_is_said_as_any_other() -> None:
+    """At a limit a number stays what it is: 100.0 and never 100, or a store would give other bytes back."""
+    town, _ = build(centres(1, moisture_g_per_h_person=500.0, air_changes_per_h=0.1, arrivals_persons_per_day=2_000.0))
+    live(town, DAY_S / 2)
+    humidities = [values.humidity_pct for _, _, values in readings(town, "centre_air")]
+    assert max(humidities) == 100.0

@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
+from haina.contract import telemetry_payload
 from haina.contract.message import Command
 from haina.contract.topic import Topic, TopicClass
 from simulator.population import build_town
@@ -99,8 +102,13 @@ def live(
 
 
 def values(emission: Emission) -> Any:
-    """The decoded values; fails when the contract would reject them."""
-    return emission.measurement.decoder.decode(emission.payload).values
+    """The decoded values; fails when the contract would reject them, or a store would give them back as other bytes."""
+    measurement, payload = emission.measurement, emission.payload
+    reading = measurement.decoder.decode(payload)
+    found = zip(measurement.field_names, msgspec.structs.astuple(reading.values), strict=True)
+    present = {name: value for name, value in found if value is not None}
+    assert telemetry_payload(reading.time, reading.boot, reading.seq, present) == payload
+    return reading.values
 
 
 def at_s(emission: Emission) -> float:
