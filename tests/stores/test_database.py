@@ -15,7 +15,7 @@ from collector.duckdb_store.tables import StoreProblem
 from collector.stores.duckdb import record_batch
 from haina.contract import Point, measurement
 from haina.query import Aggregate, Query
-from tests.stores.points import START_MS, build_points
+from tests.stores.points import START_MS, build_points, wristband
 
 LONG_MS = 10**12
 
@@ -97,7 +97,7 @@ def test_a_key_is_there_once_with_its_last_values(batches: list[list[tuple[str, 
         cursor = 0
         for batch in batches:
             points = [
-                Point("wearable", "a", site, "d", START_MS + moment, 1, seq, (True, steps, 50.0, None, None))
+                Point("wearable", "a", site, "d", START_MS + moment, 1, seq, wristband(worn=True, steps=steps))
                 for site, moment, seq, steps in batch
             ]
             model.update({(site, moment, seq): steps for site, moment, seq, steps in batch})
@@ -193,8 +193,9 @@ def test_a_new_field_becomes_a_column_that_old_rows_lack(tmp_path: Path) -> None
         file.execute("DROP VIEW readable.wearable")
         file.execute("ALTER TABLE wearable DROP COLUMN spo2_pct")
     second = Database(tmp_path)
+    values = wristband(worn=True, steps=3, battery_pct=88.5, spo2_pct=97.0)
     points = [
-        point._replace(values=(*point.values[:4], 97.0)) if point.measurement == "wearable" else point
+        point._replace(values=values) if point.measurement == "wearable" else point
         for point in build_points(10, first=11)
     ]
     write(second, "journal", 20, points)
