@@ -26,6 +26,9 @@ from haina.contract import MEASUREMENTS
 LANGUAGE_COOKIE = "haina_language"
 THEME_COOKIE = "haina_theme"
 THEMES = ("light", "dark")
+# NiceGUI asks a browser for a sign of life within this time, and makes a page that is back later load anew. A page
+# lives on its own stream, so a browser that is busy drawing on a busy machine may take its time.
+RECONNECT_TIMEOUT_S = 60.0
 
 _LEAFLET_STYLE = nicegui.elements.leaflet.__path__[0] + "/dist/leaflet"
 _ECHARTS = nicegui.elements.echart.__name__  # imported so that its ECharts is in the page's import map
@@ -52,7 +55,13 @@ def lay_out(app: FastAPI) -> None:
     for page in PAGES.values():
         ui.page(_path(page.id), title=f"Haina · {catalogue('en')[f'page.{page.id}']}")(_builder(page))
     ui.run_with(
-        app, title="Haina", favicon=_FAVICON, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None
+        app,
+        title="Haina",
+        favicon=_FAVICON,
+        tailwind=False,
+        show_welcome_message=False,
+        reconnect_timeout=RECONNECT_TIMEOUT_S,
+        gzip_middleware_factory=None,
     )
 
 
