@@ -8,7 +8,7 @@ BENCH ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo env up down test test-deps check format lock render bench bench-collector chaos screenshots clean
+.PHONY: help install install-dev demo env up down test test-deps check format lock render bench bench-collector chaos clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'

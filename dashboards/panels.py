@@ -181,7 +181,7 @@ class SiteKind:
     """
 
     id: str
-    colour: Literal["teal", "blue", "amber", "violet", "rose", "olive", "navy", "brown"]
+    colour: Literal["teal", "blue", "amber", "violet", "rose", "olive", "navy", "brown", "green", "slate"]
     radius: float = 6
     headlines: tuple[Headline, ...] = ()
 

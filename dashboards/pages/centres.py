@@ -63,7 +63,7 @@ def _supply(panel: str, field: str) -> Panel:
         high=100,
         order="lowest",
         most_series=6,
-        width=4,
+        width=3,
     )
 
 
@@ -338,7 +338,7 @@ CENTRES = Page(
             thresholds=CO2_THRESHOLDS,
             low=400,
             high=2_000,
-            width=4,
+            width=3,
         ),
         _supply("paper", "paper_pct"),
         _supply("toner", "toner_pct"),

@@ -99,7 +99,7 @@ ENTERPRISE = Page(
     sites=(
         SiteKind(
             "enterprise-office",
-            "rose",
+            "green",
             radius=7,
             headlines=(
                 Headline("enterprises", last("enterprises", "enterprises"), "none", recent_s=2 * _HOURLY_S),

@@ -121,7 +121,7 @@ TOWN = Page(
         ),
     ),
     sites=(
-        SiteKind("crew", "rose", radius=5),
+        SiteKind("crew", "slate", radius=5),
         SiteKind(
             "weather",
             "amber",
