@@ -161,6 +161,7 @@ function timeSeries(element, definition) {
     const most = Math.max(...series.map((each) => Math.max(...each.v)));
     const least = Math.min(...series.map((each) => Math.min(...each.v)));
     const step = axisStep(definition.unit, most);
+    const tickS = step === 60 ? minuteTick(most) : null;
     const stacks = definition.stacked ? stackedPoints(series) : null;
     const named = series.length > 1 || definition.lines[0].name;
     const lines = series.map((each, index) => {
@@ -211,7 +212,8 @@ function timeSeries(element, definition) {
         yAxis: {
           type: "value",
           min: definition.low ?? undefined,
-          max: definition.high ?? undefined,
+          max: definition.high ?? (tickS && Math.ceil(most / tickS) * tickS),
+          interval: tickS,
           scale: definition.low === null,
           splitNumber: 4,
           minInterval: step / 10 ** definition.decimals,
@@ -271,6 +273,11 @@ function timeSeries(element, definition) {
 function axisStep(unit, most) {
   if (unit === "seconds" && most >= 600) return 60;
   return unit === "watt" && most >= 10_000 ? 1_000 : 1;
+}
+
+// Whole minutes between the marks of an axis, and at most five of them.
+function minuteTick(mostS) {
+  return [120, 300, 600, 900, 1_800, 3_600, 7_200].find((each) => mostS <= 5 * each) ?? Math.ceil(mostS / 18_000) * 3_600;
 }
 
 function axisText(value, definition, step) {
