@@ -37,6 +37,8 @@ HANDED_OVER_S: Final = 2.0
 
 SiteKey = tuple[str, str]
 
+_CLOCK: Final = CLOCK_TOPIC.encode()
+
 
 class Partition:
     """The areas a collector serves from now on, those it is new to, and those it is about to leave."""
@@ -95,6 +97,8 @@ class _Ear:
     def received(self, batch: list[Publish]) -> None:
         for message in batch:
             self.heard += 1
+            if message.topic == _CLOCK:  # the session of a collector that begins anew hears it as well
+                continue
             try:
                 topic = Topic.parse(message.topic.decode())
                 if topic.topic_class is TopicClass.WATERMARK and message.payload:

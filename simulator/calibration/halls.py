@@ -58,7 +58,7 @@ HALL = CentreParameters(
     uplink_outages_per_year=0.0,
 )
 """A centre as a staffed hall: the recorded hours and minutes per ticket, and nothing that only machines do. How long
-people wait follows; it was not fitted."""
+people wait follows, though it was seen while these were chosen."""
 
 COUNTERS = {
     "household": 3,

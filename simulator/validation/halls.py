@@ -1,8 +1,8 @@
 """The centre against staffed halls: the same model, told to be a hall, beside municipal offices that were recorded.
 
-Hours, minutes per ticket and the spread of demand were put in; how long people wait and how often nobody does came out,
-and was not fitted. With the recordings whole laws are compared (Kolmogorov-Smirnov distance); without them, the
-committed quantiles.
+Hours, minutes per ticket and the spread of demand were put in; how long people wait and how often nobody does came
+out. It was seen while those were chosen, so this is no blind test. With the recordings whole laws are compared
+(Kolmogorov-Smirnov distance); without them, the committed quantiles.
 """
 
 import numpy as np
