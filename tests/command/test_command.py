@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,11 +117,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         [sys.executable, "-m", "haina", *day[:-1], str(tmp_path / "never.jsonl"), "--duration", "30d"],
         stderr=subprocess.PIPE,
     )
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while not (tmp_path / "never.jsonl.part").exists() and time.monotonic() < deadline_s:
         time.sleep(0.05)
     interrupted.send_signal(signal.SIGINT)
-    interrupted.communicate(timeout=30)
+    try:
+        interrupted.communicate(timeout=60)
+    finally:
+        interrupted.kill()
     assert interrupted.returncode == 130
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
@@ -140,22 +144,17 @@ def test_the_rooms_keep_their_arrows() -> None:
 
 
 def test_a_simulator_that_still_waits_for_its_collector_ends_when_asked_to(tmp_path: Path) -> None:
-    waiting = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "haina",
-            "simulate",
-            "--data",
-            str(tmp_path),
-            "--wait-for",
-            "http://127.0.0.1:1/healthz",
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    deadline_s = time.monotonic() + 30
-    while not (tmp_path / "run.truth").exists() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    time.sleep(0.5)  # founded; from here on it only waits
-    waiting.send_signal(signal.SIGTERM)
-    assert waiting.wait(timeout=30) == 0
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        collector.settimeout(60)
+        url = f"http://127.0.0.1:{collector.getsockname()[1]}/healthz"
+        waiting = subprocess.Popen(
+            [sys.executable, "-m", "haina", "simulate", "--data", str(tmp_path), "--wait-for", url],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            asked, _ = collector.accept()  # and hung up on: not ready yet
+            asked.close()
+            waiting.send_signal(signal.SIGTERM)
+            assert waiting.wait(timeout=60) == 0
+        finally:
+            waiting.kill()
