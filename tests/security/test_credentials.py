@@ -43,7 +43,9 @@ def test_a_site_more_is_an_account_more_and_one_can_be_rotated(town: Path) -> No
     credentials("--site", "zone9/pump", "--tls", "localhost")
     first = accounts()
     assert set(first) == hashed() == {
-        "a01/c01", "a01/h0001", "a01/w01", "town/simulator", "collector", "console", "zone9/pump",
+        "a01/c01", "a01/h0001", "a01/w01",
+        "a01/ambulance-station", "a01/care-station", "a01/committee-a01", "a01/o01",  # from where people set out
+        "town/simulator", "collector", "console", "zone9/pump",
     }  # fmt: skip
     assert len(set(first.values())) == len(first)
     assert all(len(bytes.fromhex(password)) == 24 for password in first.values())  # 192 bits
