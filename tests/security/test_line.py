@@ -146,6 +146,6 @@ def test_a_town_behind_tls_and_accounts_loses_nothing_and_shows_no_secret(tmp_pa
 
     passwords = [read_accounts(file) for file in secrets.glob("*/accounts")]
     secret = {STORE_TOKEN, COLLECTOR_TOKEN, *(password for held in passwords for password in held.values())}
-    assert len(secret) == 2 + 2 + 5  # collector, console, weather, centre, two homes, the clock
+    assert len(secret) == 2 + 2 + 9  # collector, console, weather, centre, two homes, four bases, the clock
     assert not [word for word in secret if word in line.said or word in line.command_lines or word in broker.log]
     assert all(part in line.command_lines for part in ("store", "collect", "console"))
