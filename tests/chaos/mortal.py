@@ -40,10 +40,11 @@ def lose_power(folder: Path, journal: Path, dice: random.Random) -> int:
     Path(f"{journal}-shm").unlink(missing_ok=True)
     try:
         written = log.read_bytes()
-        salts, _, kept = (folder / "on-disk").read_bytes().partition(b" ")
+        noted = (folder / "on-disk").read_text()
     except FileNotFoundError:
         return 0
-    durable = int(kept) if _salts(written) == bytes.fromhex(salts.decode()) else 0  # else the log has begun anew since
+    salts, kept = noted[:16], noted[16:]
+    durable = int(kept) if _salts(written) == bytes.fromhex(salts) else 0  # else the log has begun anew since
     torn = bytearray(written[durable:])
     for start in range(0, len(torn), SECTOR_BYTES):
         sector = torn[start : start + SECTOR_BYTES]
@@ -88,7 +89,8 @@ class MortalJournal(Journal):
 
     def _note(self) -> None:
         with self._noting, Path(f"{self.folder / 'journal.db'}-wal").open("rb") as log:
-            said = f"{_salts(log.read(WAL_HEADER_BYTES)).hex()} {log.seek(0, os.SEEK_END):<20}"
+            # As long as the last one, although an empty log has no salts.
+            said = f"{_salts(log.read(WAL_HEADER_BYTES)).hex():<16} {log.seek(0, os.SEEK_END):<20}"
             os.pwrite(self._on_disk, said.encode(), 0)
 
 
