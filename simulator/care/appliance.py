@@ -17,6 +17,7 @@ QUARTER_S: Final = 900
 # Watts; assumed, as labels and measured households go. A fridge's mean over its cycles.
 FRIDGE_W, STANDBY_W, STOVE_W, TV_W, LIGHT_W = 42.0, 18.0, 1_100.0, 95.0, 24.0
 KETTLE_J, WASHING_J, SHOWER_J_PER_L = 1_800.0 * 160, 0.6 * 3.6e6, 4_186.0 * 18  # 18 K warmer, by electricity
+FUSE_W: Final = 8_800.0  # assumed: 40 A at 220 V, more than a home ever draws
 _METERS_SINCE_D, _METER_KWH_PER_DAY = 18_262, 5.0  # assumed: new on 1 January 2020
 _FRIDGE_CV: Final = 0.35  # assumed: of a quarter's mean, for the compressor comes and goes
 
@@ -50,9 +51,10 @@ class PowerMeter:
         if period_s <= 0:
             return
         fridge_w = FRIDGE_W * self._draws.lognormal_mean_cv(1.0, _FRIDGE_CV)
-        used_j = self._unreported_j + fridge_w * period_s
+        drawn_j = self._unreported_j + fridge_w * period_s
+        used_j = min(drawn_j, FUSE_W * period_s)  # a short use begun just now draws its rest in the next period
         self._energy_j += used_j
-        self._unreported_j, self._reported_s = 0.0, at_s
+        self._unreported_j, self._reported_s = drawn_j - used_j, at_s
         values: Any = {"energy_kwh": round(self._energy_j / 3.6e6, 3), "power_w": float(round(used_j / period_s))}
         self._device.send(HOME_POWER, values, at_s)
 

@@ -10,6 +10,7 @@ import pytest
 from haina.contract.care import DISPENSER_STATES, ROOMS
 from simulator.application import Place, found
 from simulator.care import HOME, CareParameters, HomePlan, move_in
+from simulator.care.appliance import FUSE_W, PowerMeter
 from simulator.care.body import Bodies, VitalShift
 from simulator.care.condition import CONDITIONS, frailty, prevalence
 from simulator.care.dispenser import DUE, LATE, LATE_AFTER_S, MISSED, MISSED_AFTER_S, READY, TAKEN
@@ -292,3 +293,15 @@ def test_rooms_of_activities_are_rooms_with_sensors() -> None:
     for table in (*shipped().begin_at, *(row for rows in shipped().next_room.values() for row in rows.values())):
         assert list(table) == sorted(table)
         assert table[-1] == 1
+
+
+def test_a_kettle_just_before_the_meter_reports_draws_what_a_fuse_lets_through_and_loses_no_energy() -> None:
+    town, _ = build("areas: {a01: {}}")
+    meter = PowerMeter(town.site("a01", "flat", "home", (121.4, 31.25)).device("power", "power-meter"))
+    meter.use(180_000.0)
+    for moment_s in (0.1, 900.1, 1_800.1):
+        town.env.run(until=moment_s)
+        meter.report(moment_s)
+    first, second, third = (values for _, _, values in readings(town, "home_power"))
+    assert first.power_w == FUSE_W
+    assert second.power_w - third.power_w == pytest.approx(180_000 / 900, rel=0.35)  # but for the fridge's whims
