@@ -220,7 +220,7 @@ class Ingest:
                 self._reject(topic, payload, rejected.kind, str(rejected))
                 continue
             except _UNDECODABLE as error:
-                if len(payload) > MAX_PAYLOAD_BYTES:
+                if size > MAX_PAYLOAD_BYTES:
                     self._reject(topic, payload, "oversize", _oversize(payload))
                 else:
                     self._reject(topic, payload, "payload", _one_line(error))
