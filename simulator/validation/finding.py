@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
+
+Recorded = TypeVar("Recorded")
 
 ALPHA = 1e-4
 """How often one number of a correct model may miss its tolerance; a check has fewer than ten of them."""
@@ -22,6 +24,15 @@ class Settings:
     def sized(self, quick: int, full: int) -> int:
         """A sample's size."""
         return quick if self.quick else full
+
+    def recorded(self, read: Callable[[Path], Recorded]) -> Recorded:
+        """What `read` finds in the folder of recordings. Raises `LeftOut` when it is not there."""
+        if self.recordings is None:
+            raise LeftOut("HAINA_DATA names no folder of recordings")
+        try:
+            return read(self.recordings)
+        except OSError as error:
+            raise LeftOut(f"{error.filename or self.recordings}: {error.strerror or error}") from None
 
 
 class Curve(NamedTuple):

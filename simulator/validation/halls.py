@@ -10,7 +10,7 @@ import numpy as np
 from simulator.calibration import targets
 from simulator.calibration.halls import OPEN_H, HallStatistics, hear_hall, measure_halls, recorded_halls
 from simulator.calibration.movement import FloatArray
-from simulator.validation.finding import Curve, Finding, LeftOut, Settings
+from simulator.validation.finding import Curve, Finding, Settings
 
 _LAW_TOLERANCE = {"wait": 0.3, "minutes per ticket": 0.5}
 _PROFILE_SOURCE = "Warsaw municipal offices (kolejkeR)"
@@ -35,12 +35,7 @@ def halls(settings: Settings) -> list[Finding]:
 
 def recorded(settings: Settings) -> list[Finding]:
     """The simulated hall against the recorded looks themselves, law by law."""
-    if settings.recordings is None:
-        raise LeftOut("HAINA_DATA names no folder of recordings")
-    try:
-        theirs = measure_halls(recorded_halls(settings.recordings))
-    except OSError as error:
-        raise LeftOut(f"{error.filename or settings.recordings}: {error.strerror or error}") from None
+    theirs = measure_halls(settings.recorded(recorded_halls))
     ours = measure_halls(hear_hall(settings.sized(28, 84), seed=settings.seed))
     sample = f"{ours.group_hours:,} simulated and {theirs.group_hours:,} recorded group-hours"
     return [

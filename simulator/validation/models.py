@@ -72,12 +72,7 @@ def surroundings(settings: Settings) -> list[Finding]:
 
 def recordings(settings: Settings) -> list[Finding]:
     """The recorded homes by the same code against the targets, which must still say what was recorded."""
-    if settings.recordings is None:
-        raise LeftOut("HAINA_DATA names no folder of recordings")
-    try:
-        recorded = recorded_homes(settings.recordings)
-    except OSError as error:
-        raise LeftOut(f"{error.filename or settings.recordings}: {error.strerror or error}") from None
+    recorded = settings.recorded(recorded_homes)
     return _movements(measure(recorded), f"{len(recorded)} recorded homes")
 
 
@@ -87,12 +82,7 @@ def held_out(settings: Settings) -> list[Finding]:
     No model of one half can be nearer to the other than the halves are to each other, give or take: that distance is
     added to each target's tolerance.
     """
-    if settings.recordings is None:
-        raise LeftOut("HAINA_DATA names no folder of recordings")
-    try:
-        recorded = recorded_homes(settings.recordings)
-    except OSError as error:
-        raise LeftOut(f"{error.filename or settings.recordings}: {error.strerror or error}") from None
+    recorded = settings.recorded(recorded_homes)
     fitted, judged = measure(half(recorded, "odd")), measure(half(recorded, "even"))
     heard = hear_homes(HOMES, settings.sized(5, DAYS), seed=settings.seed, only_movements=True)
     found = measure(heard.movements)
