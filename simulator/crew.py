@@ -15,12 +15,12 @@ Members say `crew_member` on every change, hourly as well, and on the way there 
 where they are.
 """
 
-import heapq
 import itertools
 from collections.abc import Generator
 from typing import Any, Final
 
 import simpy
+from simpy.resources.resource import SortedQueue
 
 from haina.contract.crew import CREW_MEMBER
 from haina.contract.measurement import Value
@@ -105,6 +105,15 @@ class Member:
         self.device.send(CREW_MEMBER, said)
 
 
+class Errand(simpy.Event):
+    """An errand that waits: it happens when a member is free for it. The smallest `key` goes first."""
+
+    def __init__(self, env: simpy.Environment, key: tuple[int, int]) -> None:
+        super().__init__(env)
+        self.key: Final = key
+        """Urgency, then the order in which errands came."""
+
+
 class Crew:
     """Members who are sent out and come back. `site` is their base; their devices are `name-1`, `name-2` and so on."""
 
@@ -124,7 +133,7 @@ class Crew:
         self._turnout_s = turnout_s
         self._detour = detour
         self._numbers = itertools.count()
-        self._errands: list[tuple[int, int, simpy.Event]] = []  # a heap: urgency, order, the event that brings a member
+        self.errands = SortedQueue()
         self.members: Final = [
             Member(site.device(f"{name}-{number}", "crew-member", crew=name), site.position)
             for number in range(1, members + 1)
@@ -140,7 +149,7 @@ class Crew:
     @property
     def waiting(self) -> int:
         """Errands that nobody has set out for."""
-        return len(self._errands)
+        return len(self.errands)
 
     def send(self, destination: Site, *, errand: str = "", priority: int = 0) -> Generator[Any, Any, Member]:
         """Wait for a member to be free and to have arrived; a smaller `priority` goes first.
@@ -152,7 +161,7 @@ class Crew:
             raise ValueError(f"{self.site!r} has no members to send")
         member = self._nearest(destination.position)
         if member is None:
-            member = yield from self._wait_for_member(priority)
+            member = yield from self.wait_for_member(priority)
         try:
             at_base = member.state == WAITING
             member.stop()
@@ -169,30 +178,28 @@ class Crew:
         member.become(WORKING, destination, errand)
         return member
 
-    def _wait_for_member(self, priority: int) -> Generator[Any, Any, Member]:
+    def wait_for_member(self, priority: int) -> Generator[Any, Any, Member]:
+        """Queue until a member is free to set out."""
         member: Member
-        event = self._env.event()
-        errand = (priority, next(self._numbers), event)
-        heapq.heappush(self._errands, errand)
+        errand = Errand(self._env, (priority, next(self._numbers)))
+        self.errands.append(errand)
         try:
-            member = yield event
+            member = yield errand
         except simpy.Interrupt:
-            if event.triggered:  # a member was told in this very moment
-                assert isinstance(event.value, Member)
-                self.release(event.value)
+            if errand.triggered:  # a member was told in this very moment
+                assert isinstance(errand.value, Member)
+                self.release(errand.value)
             else:
-                self._errands.remove(errand)
-                heapq.heapify(self._errands)
+                self.errands.remove(errand)
             raise
         return member
 
     def release(self, member: Member) -> None:
         """The member is free where it stands: the next errand, or back to the base."""
         member.stop()
-        if self._errands:
+        if self.errands:
             member.state = WORKING  # whoever waited is about to send it on
-            _, _, event = heapq.heappop(self._errands)
-            event.succeed(member)
+            self.errands.pop(0).succeed(member)
             return
         member.set_out(self.site.position, 0.0, self.travel_s(member.position, self.site.position))
         member.become(RETURNING)

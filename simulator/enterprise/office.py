@@ -30,7 +30,7 @@ class Office:
     def __init__(self, site: Site, p: EnterpriseParameters, visit: Callable[[], None]) -> None:
         self._site, self._env, self._p, self._visit = site, site.env, p, visit
         self._register = site.device("register", "enterprise-register")
-        self._clerks = simpy.Resource(site.env, capacity=p.clerks)
+        self._clerks = simpy.PriorityResource(site.env, capacity=p.clerks)  # all alike: first come, first served
         self._draws, self._work = site.stream("cases"), site.stream("clerks")
         self._number = self._open_cases = self._founded = self._dissolved = 0
         start = site.stream("register")

@@ -89,7 +89,7 @@ class Station:
         self._opened += 1
         incident = Incident(self._opened, kind, block, source, self._p.of("deadline_h", kind) * 3600, troubles)
         self.open[incident.number] = incident
-        self._say(incident, "opened")
+        self.say(incident, "opened")
         incident.process = self._env.process(self._handle(incident))
 
     def _open_at(self, kind: str, block: Site) -> Incident | None:
@@ -102,13 +102,13 @@ class Station:
         while True:
             self._env.process(self._triage(incident, incident.assigned, draws.exponential(p.triage_min * 60)))
             yield incident.assigned
-            self._say(incident, "assigned")
+            self.say(incident, "assigned")
             member = yield from self._send_crew(incident)
-            self._say(incident, "arrived")
+            self.say(incident, "arrived")
             outcome = yield from self._see_to(incident)
             self.crew.release(member)
             del self.open[incident.number]
-            self._say(incident, "closed", outcome=outcome, late=self._env.now > incident.deadline_s)
+            self.say(incident, "closed", outcome=outcome, late=self._env.now > incident.deadline_s)
             if not incident.lasts:
                 return
             yield self._env.timeout(draws.exponential(p.reopened_after_h * 3600))
@@ -136,7 +136,7 @@ class Station:
         incident.assigned, incident.is_triaged = self._env.event(), False
         incident.deadline_s = self._env.now + self._p.of("deadline_h", incident.kind) * 3600
         self.open[incident.number] = incident
-        self._say(incident, "reopened")
+        self.say(incident, "reopened")
 
     def _triage(self, incident: Incident, assigned: simpy.Event, after_s: float) -> Process:
         yield self._env.timeout(after_s)
@@ -160,7 +160,7 @@ class Station:
 
     # -- what is said --------------------------------------------------------------------------
 
-    def _say(self, incident: Incident, stage: str, **more: Value) -> None:
+    def say(self, incident: Incident, stage: str, **more: Value) -> None:
         now = self._env.now
         said: dict[str, Value] = {
             "number": incident.number,

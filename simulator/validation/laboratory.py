@@ -67,8 +67,9 @@ UNDISTURBED: dict[str, Any] = {
 """Parameters of a centre in which nothing but the queue happens."""
 
 
-def found_town(seed: int) -> Town:
-    return Town(seed=seed, start_ms=TUESDAY_MS, run="validation", boot=1, truth=NoTruth())
+def found_town(seed: int, at_h: float = 0.0) -> Town:
+    """A town at an hour of a Tuesday, with nothing in it."""
+    return Town(seed=seed, start_ms=TUESDAY_MS + round(at_h * 3_600_000), run="validation", boot=1, truth=NoTruth())
 
 
 def weather_of(town: Town, parameters: WeatherParameters | None = None) -> Weather:

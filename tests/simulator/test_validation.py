@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import simpy
+from simpy.resources.base import Put
 from typer.testing import CliRunner
 
 from simulator.calibration import halls
 from simulator.centres import CentreParameters, arrivals
 from simulator.centres.kiosk import Kiosks
+from simulator.crew import Crew
+from simulator.governance import Station
 from simulator.randomness import CohortStream, Stream
 from simulator.validation import arrivals as arrival_checks
 from simulator.validation import inference, laboratory, theory
 from simulator.validation.checks import CHECKS, run
 from simulator.validation.command import app
 from simulator.validation.finding import Check, Finding, LeftOut, Outcome, Settings
-from simulator.validation.little import Watch, compare
+from simulator.validation.little import compare, watch_slots
 from simulator.validation.report import html, json_text
 
 QUICK = Settings(quick=True)
@@ -129,6 +132,32 @@ def fewer_turn_round(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(laboratory, "CentreParameters", lambda **told: CentreParameters(**{**told, "balk_at_persons": 2}))
 
 
+def crews_forget_errands(patch: pytest.MonkeyPatch) -> None:
+    right = Crew.release
+
+    def wrong(self: Crew, member: Any) -> None:
+        if self.waiting > 1:
+            self.errands.pop(0)
+        right(self, member)
+
+    patch.setattr(Crew, "release", wrong)
+
+
+def stations_keep_what_is_closed(patch: pytest.MonkeyPatch) -> None:
+    right = Station.say
+
+    def wrong(self: Station, incident: Any, stage: str, **more: Any) -> None:
+        right(self, incident, stage, **more)
+        if stage == "closed" and incident.number % 5 == 0:
+            self.open[incident.number] = incident
+
+    patch.setattr(Station, "say", wrong)
+
+
+def who_gives_up_stays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Put, "cancel", lambda _: None)
+
+
 SESSION = (laboratory.ExponentialSessions, "lognormal_mean_cv")
 MODEL_SESSION = (Stream, "lognormal_mean_cv")
 
@@ -147,6 +176,9 @@ MODEL_SESSION = (Stream, "lognormal_mean_cv")
         pytest.param("ciw", times(*MODEL_SESSION, 1.1), id="sessions 10 % longer than Ciw's"),
         pytest.param("kiosk-availability", repairs_take(1.1), id="kiosks repaired 10 % slower"),
         pytest.param("machine-repair", times(Stream, "exponential", 1.1), id="crews and machines 10 % slower"),
+        pytest.param("little", crews_forget_errands, id="errands that are forgotten"),
+        pytest.param("little", stations_keep_what_is_closed, id="closed incidents that stay on the desk"),
+        pytest.param("little", who_gives_up_stays, id="impatient people who never leave the queue"),
         pytest.param("thinning", times(arrivals.Demand, "rate_per_s", 1.05), id="5 % more people"),
         pytest.param("thinning", hours_differ, id="hours that vary more than Poisson"),
         pytest.param("thinning", every_candidate_comes, id="no thinning"),
@@ -189,7 +221,7 @@ def test_somebody_forgotten_in_a_queue_breaks_littles_law() -> None:
     def watched(forgets: bool) -> Finding:
         env = simpy.Environment(initial_time=0.0)
         slots = simpy.PriorityResource(env, capacity=1)
-        watch = Watch(slots)
+        watch = watch_slots(slots)
 
         def customer(after_s: float) -> Any:
             yield env.timeout(after_s)
@@ -204,7 +236,7 @@ def test_somebody_forgotten_in_a_queue_breaks_littles_law() -> None:
         if forgets:
             list.pop(watch.queue)
         env.run(until=200)
-        assert watch.delayed > 3
+        assert watch.came > 3
         return compare("a queue", [watch], env.now)
 
     assert watched(forgets=False).verdict == "pass"
