@@ -6,7 +6,7 @@ site has one gateway; the device of that name stands for the site itself. Models
 
 What is said goes into `town.outbox` in the order it is said, already encoded. Whoever drives the run empties
 the outbox after each slice of simulated time, so a model never knows whether it feeds a file, a broker or
-nothing. What *happened* (a fall, a broken kiosk) goes to the truth ledger with `town.truth.record(...)`; it
+nothing. What *happens* (a fall, a broken kiosk) goes to the truth ledger when it `begins` and `ends` at a site; it
 never travels on the wire.
 
 A site may lose its *uplink*: its devices speak on, its gateway holds what they say, and says it all when the uplink is
@@ -134,6 +134,7 @@ class Site:
         """What the gateway holds while the site is offline; None while it is not."""
         self.untaken = 0
         self._has_power = self._has_uplink = True
+        self._events = 0
         self.gateway = self.device(GATEWAY, GATEWAY, site_kind=kind, **(labels or {}))
 
     def __repr__(self) -> str:
@@ -191,6 +192,21 @@ class Site:
             self.untaken += 1
             return False
         return True
+
+    def begins(self, kind: str, **details: Any) -> str:
+        """Something begins here: tell the truth ledger, and return the id under which it `ends`."""
+        self._events += 1
+        event = f"{self.id}-{self.town.boot}-{self._events}"
+        self.town.truth.record(kind, self, event=event, **details)
+        return event
+
+    def ends(self, kind: str, event: str, **details: Any) -> None:
+        """What began under this id is over."""
+        self.town.truth.record(f"{kind}_end", self, event=event, **details)
+
+    def happens(self, kind: str, **details: Any) -> None:
+        """Something begins here and is over at once."""
+        self.ends(kind, self.begins(kind, **details))
 
     def stream(self, purpose: str) -> Stream:
         """The site's own random numbers for a purpose."""

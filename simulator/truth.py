@@ -1,6 +1,9 @@
 """The truth ledger: what really happened, kept off the wire so that alarms can be scored against it.
 
-One JSON object a line: `{"time": <ms since 1970>, "kind": …, "area": …, "site": …, …details}`.
+One JSON object a line: `{"time": <ms since 1970>, "kind": …, "area": …, "site": …, …details}`. Whatever happens has
+two lines: one of its kind when it begins, and one of `<kind>_end` when it is over, both with the same `event` id (the
+site, the boot, a number); what is over at once has both in one moment. What follows from an event names it as `cause`.
+An event without its second line went on until the boot ended. A `resident` line is no event: it says who lives there.
 """
 
 import json

@@ -95,7 +95,7 @@ class Stove:
                 return
             self._say()
             if self.unattended_s() >= self._p.stove_cut_after_s:
-                self._site.town.truth.record("stove_cut", self._site, unattended_s=round(self.unattended_s()))
+                self._site.happens("stove_cut", unattended_s=round(self.unattended_s()))
                 self.switch(False)
                 return
 

@@ -96,6 +96,7 @@ class Bodies:
         self.charging = np.zeros(len(sites), dtype=bool)
         self.steps = [0] * len(sites)
         self.battery_pct = 15 + 85 * CohortStream(town.seed, entities, "battery").random()
+        self._flat: dict[int, str] = {}  # the event of each empty battery
         self._wristbands: list[Device] = [site.devices["wristband"] for site in sites]
         self._beds: list[Device] = [site.devices["bed"] for site in sites]
         self.in_bed = [False] * len(sites)
@@ -169,8 +170,19 @@ class Bodies:
     def _use_batteries(self) -> None:
         change = np.where(self.charging, 100 / (self._p.charge_h * 60), -100 / (self._p.battery_h * 60))
         self.battery_pct = np.clip(self.battery_pct + change, 0.0, 100.0)
-        self._battery = np.round(self.battery_pct, 1).tolist()
+        said_pct = np.round(self.battery_pct, 1)
+        self._battery = said_pct.tolist()
+        for number in sorted({*np.flatnonzero(said_pct <= 0).tolist()} ^ self._flat.keys()):
+            self._turn_flat(number)
         self._worn = self.worn.tolist()
+
+    def _turn_flat(self, number: int) -> None:
+        """A wristband has fallen silent, or was charged a little and is heard again."""
+        site = self._wristbands[number].site
+        if number in self._flat:
+            site.ends("wristband_flat", self._flat.pop(number))
+        else:
+            self._flat[number] = site.begins("wristband_flat")
 
     def examined(self, number: int) -> tuple[float, float, float]:
         """Pulse, breathing and SpO2 as somebody at the bedside measures them."""

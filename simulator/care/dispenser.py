@@ -37,6 +37,7 @@ class Dispenser:
         self.state = READY
         self._due_s = self._thinks_of_it_s = float("inf")
         self._forgets_next = False
+        self._dose = ""  # the event of the dose that is due
         if self.doses_h:
             self._env.process(self._keep())
 
@@ -57,7 +58,7 @@ class Dispenser:
         """The heartbeat; whoever has come to see to it has filled it."""
         if self.remaining < _REFILL_BELOW_D * len(self.doses_h):
             self.remaining = _FILLED_FOR_D * len(self.doses_h)
-            self._site.town.truth.record("medicine_filled", self._site, doses=self.remaining)
+            self._site.happens("medicine_filled", doses=self.remaining)
         self._say(at_s)
 
     def _keep(self) -> Generator[Any, Any, None]:
@@ -80,6 +81,7 @@ class Dispenser:
         delay_s = self._draws.exponential(self._p.medicine_delay_min * 60)
         self.state, self._due_s, self._forgets_next = DUE, self._env.now, False
         self._thinks_of_it_s = float("inf") if forgets else self._due_s + delay_s
+        self._dose = self._site.begins("medicine", forgotten=forgets)
         self._say()
 
     def _end_dose(self, state: int) -> None:
@@ -87,7 +89,7 @@ class Dispenser:
         self.state, self._thinks_of_it_s = state, float("inf")
         self.remaining = max(self.remaining - 1, 0)
         outcome = "taken" if state == TAKEN else "missed"
-        self._town.truth.record("medicine", self._site, outcome=outcome, delay_s=round(delay_s))
+        self._site.ends("medicine", self._dose, outcome=outcome, delay_s=round(delay_s))
         self._say(delay_s=delay_s if state == TAKEN else None)
 
     def _say(self, at_s: float | None = None, delay_s: float | None = None) -> None:

@@ -175,15 +175,14 @@ class Falls:
         yield self._ambulance | env.timeout(_HELPING_S + course.exponential(self._p.hospital_after_h * HOUR_S))
         by = "ambulance" if self._ambulance.triggered else "family"
         self._ambulance, self.is_hurt = None, False
-        self._fate.notes("to_hospital", cause=event, by=by)
-        yield from self._life.be_away(draw_hospital_s(course))
+        yield from self._life.be_in_hospital(draw_hospital_s(course), by=by, cause=event)
 
     def _end(self, event: str, lying_s: float, how: str) -> None:
         self._fate.ends("fall", event, how=how, lay_s=round(lying_s, 1), long_lie=lying_s >= LONG_LIE_S)
 
     def _press(self, event: str) -> None:
         if self.is_lying:
-            self._fate.notes("sos", reason="fall", cause=event)
+            self._fate.happens("sos", reason="fall", cause=event)
             self._home.press_sos()
 
     def say_fall(self, peak_g: float, still_s: float, sway_g: float) -> None:

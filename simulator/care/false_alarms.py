@@ -60,12 +60,12 @@ class FalseAlarms:
         while peak_g < _THRESHOLD_G:
             peak_g = draws.normal(_IMAGINED_G, _IMAGINED_SD_G)
         still_s, sway_g = draws.lognormal_mean_cv(_STILL_S, _STILL_CV), _SWAY_G * draws.lognormal(0.0, _SWAY_LOG_SD)
-        self._fate.notes("imagined_fall")
+        self._fate.happens("imagined_fall")
         self._falls.say_fall(min(peak_g, 16.0), still_s, sway_g)
 
     def _press_by_mistake(self, _: Stream) -> None:
         if not self._life.is_out and not self._life.is_held:
-            self._fate.notes("sos", reason="mistake")
+            self._fate.happens("sos", reason="mistake")
             self._home.press_sos()
 
     def _drop(self, draws: Stream) -> None:

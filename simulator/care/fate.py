@@ -2,8 +2,8 @@
 
 Whatever may happen is asked for once, with its rate: `strikes`. From then on it happens at exponential intervals, each
 kind of thing on a stream of its own, at the cost of one pending event and of nothing while it does not happen. Whatever
-happens and lasts `begins` and `ends` in the truth ledger under one `event` id, so that alarms can be scored later by
-what caused them and by how late they came.
+happens `begins` and `ends` in the truth ledger under one `event` id, so that alarms can be scored later by what caused
+them and by how late they came.
 """
 
 from collections.abc import Callable, Generator
@@ -24,7 +24,7 @@ class Fate:
     def __init__(self, home: Home, life: Life, boost: float) -> None:
         self.home, self.life, self.boost = home, life, boost
         self.env, self.site, self.p = home.site.env, home.site, home.parameters
-        self._events = 0
+        self.begins, self.ends, self.happens = self.site.begins, self.site.ends, self.site.happens
 
     def strikes(self, purpose: str, per_year: float, happen: Callable[[Stream], None]) -> None:
         """Let something happen so many times a year, already boosted; `happen` gets the stream of this purpose."""
@@ -43,17 +43,3 @@ class Fate:
 
     def later(self, after_s: float, act: Callable[[], None]) -> None:
         self.env.timeout(after_s).callbacks.append(lambda _: act())
-
-    def begins(self, kind: str, **details: Any) -> str:
-        """Something begins that will last: note it, and return the id under which it `ends`."""
-        self._events += 1
-        event = f"{self.site.id}-{self.site.town.boot}-{self._events}"
-        self.notes(kind, event=event, **details)
-        return event
-
-    def ends(self, kind: str, event: str, **details: Any) -> None:
-        self.notes(f"{kind}_end", event=event, **details)
-
-    def notes(self, kind: str, **details: Any) -> None:
-        """Something happens that is over at once."""
-        self.site.town.truth.record(kind, self.site, **details)

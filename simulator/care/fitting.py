@@ -5,7 +5,7 @@ time. Radio contact is lost at times as well, for minutes or hours; what a small
 lost, for it has no memory (a whole home without uplink is another matter: its gateway holds the readings). Daily
 each device says what is left in its battery and how strongly the gateway hears it: `home_device`.
 
-Flat batteries, new ones and lost contact are in the truth ledger, so silence can be told from stillness.
+Flat batteries and lost contact are in the truth ledger, so silence can be told from stillness.
 """
 
 from typing import Any, Final
@@ -33,7 +33,7 @@ BATTERY_D: Final = {
 class Fitting:
     """A battery device. `silent` is whether nobody hears it now."""
 
-    __slots__ = ("_battery_s", "_charged_at_s", "_draws", "_p", "_signal_dbm", "device", "is_flat", "is_lost", "silent")
+    __slots__ = ("_battery_s", "_charged_at_s", "_draws", "_flat", "_lost", "_p", "_signal_dbm", "device")
 
     def __init__(self, device: Device, parameters: CareParameters) -> None:
         self.device = device
@@ -44,7 +44,11 @@ class Fitting:
         )
         self._charged_at_s = -self._draws.random() * self._battery_s
         self._signal_dbm = self._draws.normal(_SIGNAL_DBM, _SIGNAL_HOMES_DB)
-        self.is_flat = self.is_lost = self.silent = False
+        self._flat = self._lost = ""  # the event that is going on
+
+    @property
+    def silent(self) -> bool:
+        return bool(self._flat or self._lost)
 
     @property
     def battery_pct(self) -> float:
@@ -71,35 +75,29 @@ class Fitting:
 
     def run_flat(self) -> None:
         """The battery is empty, until somebody notices and brings a new one."""
-        if self.is_flat:
+        if self._flat:
             return
-        self._turn(is_flat=True)
         self._charged_at_s = self.device.site.env.now - self._battery_s
         after_s = self._draws.exponential(self._p.battery_replaced_after_d * DAY_S)
-        self._record("battery_flat", silent_s=round(after_s))
+        self._flat = self.device.site.begins("battery_flat", device=self.device.id, lasts_s=round(after_s))
         self._later(after_s, self.replace_battery)
 
     def replace_battery(self) -> None:
         """A fresh battery is put in."""
         self._charged_at_s = self.device.site.env.now
-        if self.is_flat:
-            self._turn(is_flat=False)
-            self._record("battery_replaced")
+        if self._flat:
+            self.device.site.ends("battery_flat", self._flat, device=self.device.id)
+            self._flat = ""
 
     def lose_contact(self, lost_s: float) -> None:
         """The gateway does not hear the device for so long; what it says meanwhile is lost."""
-        if not self.is_lost:
-            self._turn(is_lost=True)
-            self._record("contact_lost", lost_s=round(lost_s))
-            self._later(lost_s, lambda: self._turn(is_lost=False))
+        if not self._lost:
+            self._lost = self.device.site.begins("contact_lost", device=self.device.id, lasts_s=round(lost_s))
+            self._later(lost_s, self._find_contact)
 
-    def _turn(self, *, is_flat: bool | None = None, is_lost: bool | None = None) -> None:
-        self.is_flat = self.is_flat if is_flat is None else is_flat
-        self.is_lost = self.is_lost if is_lost is None else is_lost
-        self.silent = self.is_flat or self.is_lost
-
-    def _record(self, kind: str, **details: Any) -> None:
-        self.device.site.town.truth.record(kind, self.device.site, device=self.device.id, **details)
+    def _find_contact(self) -> None:
+        self.device.site.ends("contact_lost", self._lost, device=self.device.id)
+        self._lost = ""
 
     def _later(self, after_s: float, act: Any) -> None:
         self.device.site.env.timeout(after_s).callbacks.append(lambda _: act())

@@ -108,10 +108,11 @@ class Home:
         while True:
             yield env.timeout(draws.exponential(_YEAR_S / p.uplink_losses_per_year))
             lost_s = draws.lognormal_mean_cv(p.uplink_lost_mean_min * 60, _UPLINK_LOST_CV)
-            self.site.town.truth.record("uplink_lost", self.site, lost_s=round(lost_s))
+            event = self.site.begins("uplink_lost", lasts_s=round(lost_s))
             self.site.switch_uplink(False)
             yield env.timeout(lost_s)
             self.site.switch_uplink(True)
+            self.site.ends("uplink_lost", event)
 
     # -- what happens at home ------------------------------------------------------------------
 

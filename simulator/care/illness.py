@@ -49,6 +49,7 @@ class Illness:
     def __init__(self, fate: Fate) -> None:
         self._fate, self._bodies, self._number = fate, fate.home.bodies, fate.home.number
         self.course: Course | None = None
+        self.event = ""  # that of the course
         self.severity = 0.0
         self._treated: simpy.Event | None = None
         self._paroxysm = VitalShift()
@@ -105,7 +106,7 @@ class Illness:
         worst_s = draws.lognormal_mean_cv(course.worst_mean_d * DAY_S, _COURSE_CV)
         recovery_s = draws.lognormal_mean_cv(course.recovery_mean_d * DAY_S, _COURSE_CV)
         worst = min(draws.lognormal_mean_cv(0.8, _SEVERITY_CV), 1.0)
-        event = self._fate.begins(
+        event = self.event = self._fate.begins(
             kind,
             onset_s=round(onset_s),
             worst_s=round(worst_s),
@@ -118,7 +119,7 @@ class Illness:
             yield treated | self._fate.env.timeout(worst_s)
         is_treated, self._treated = treated.triggered, None
         yield from self._drift(0.0, recovery_s, None)
-        self.course = None
+        self.course, self.event = None, ""
         self._fate.ends(kind, event, treated=is_treated)
 
     def _drift(self, to: float, length_s: float, treated: simpy.Event | None) -> Process:

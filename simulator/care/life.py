@@ -132,7 +132,7 @@ class Life(Walker):
             self._night = now < self._at(self.plan.wake_h)
 
     def _appointments(self) -> list[tuple[float, float, Any]]:
-        appointments = [(leave_h, return_h, self._go_out) for leave_h, return_h in self.plan.outings]
+        appointments: list[tuple[float, float, Any]] = [(*outing, self._go_out) for outing in self.plan.outings]
         if self.plan.nap:
             appointments.append((*self.plan.nap, self._nap))
         return sorted(appointments, key=lambda appointment: appointment[0])
@@ -279,24 +279,29 @@ class Life(Walker):
 
     # -- out -----------------------------------------------------------------------------------
 
-    def _go_out(self, until_s: float) -> Process:
+    def _go_out(self, until_s: float, for_days: bool = False) -> Process:
         """Leave by the front door and come back by it; who is out already at the run's start only comes back."""
         self.put_down()
         if self._env.now > 0:
             yield from self._pass_door()
-        self._town.truth.record("left_home", self.home.site, until_ms=self._town.start_ms + round(until_s * 1000))
-        self._set_out(True)
+        until_ms = self._town.start_ms + round(until_s * 1000)
+        event = self.home.site.begins("out", until_ms=until_ms, for_days=for_days)
+        self._set_out(True, for_days)
         yield self._env.timeout(max(until_s - self._env.now, 0.0))
         self._set_out(False)
-        self._town.truth.record("came_home", self.home.site)
+        self.home.site.ends("out", event)
         yield from self._pass_door()
 
     def be_away(self, length_s: float) -> Process:
         """Be out for days, then live by the plan of the day one comes back."""
-        self._set_away(True)
-        yield from self._go_out(self._env.now + length_s)
-        self._set_away(False)
+        yield from self._go_out(self._env.now + length_s, for_days=True)
         self._catch_up()
+
+    def be_in_hospital(self, length_s: float, *, by: str, cause: str) -> Process:
+        """Be away where somebody has brought one."""
+        event = self.home.site.begins("hospital", by=by, cause=cause)
+        yield from self.be_away(length_s)
+        self.home.site.ends("hospital", event)
 
     def be_lost(self, is_found: simpy.Event) -> Process:
         """Go out, nobody knows where to, until brought home."""
@@ -314,13 +319,10 @@ class Life(Walker):
         self.room = "hallway"
         yield self._env.timeout(5.0)
 
-    def _set_away(self, is_away: bool) -> None:
-        self.is_away = is_away
-        self.home.bodies.is_away[self.home.number] = is_away
-
-    def _set_out(self, is_out: bool) -> None:
-        self.is_out = is_out
+    def _set_out(self, is_out: bool, for_days: bool = False) -> None:
+        self.is_out, self.is_away = is_out, for_days
         self.home.bodies.is_out[self.home.number] = is_out
+        self.home.bodies.is_away[self.home.number] = for_days
         self._pulse(body.OUT if is_out else body.BUSY)
 
     # -- the wristband -------------------------------------------------------------------------

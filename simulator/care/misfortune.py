@@ -28,8 +28,9 @@ class Misfortune:
         self.wandering = Wandering(fate)
         self.household = Household(fate)
         self.false_alarms = FalseAlarms(fate, self.falls)
-        fate.notes(
+        home.site.town.truth.record(
             "resident",
+            home.site,
             sex=life.resident.sex,
             age=life.resident.age,
             lives_alone=life.resident.lives_alone,
@@ -44,7 +45,8 @@ class Misfortune:
         if self.falls.is_hurt:
             self.falls.fetch()
         else:
-            self.life.turn_to(self.life.be_away(draw_hospital_s(self._hospital)))
+            length_s, cause = draw_hospital_s(self._hospital), self.illness.event
+            self.life.turn_to(self.life.be_in_hospital(length_s, by="ambulance", cause=cause))
 
 
 class Misfortunes(dict[str, Misfortune]):

@@ -304,11 +304,11 @@ class Centre:
 
     def _lose_power(self, draws: Stream) -> Process:
         """Power cuts for ever. Everybody inside leaves, and nobody comes in."""
-        p, truth = self._p, self.site.town.truth
+        p = self._p
         while True:
             yield self._env.timeout(draws.exponential(365 * DAY_S / p.power_outages_per_year))
             length_s = min(draws.exponential(p.power_outage_h * HOUR_S), DAY_S)
-            truth.record("power_lost", self.site, persons=self._occupancy)
+            event = self.site.begins("power_lost", persons=self._occupancy)
             self._let_room_live()
             self.site.switch_power(False)
             for party in list(self._parties):
@@ -316,22 +316,22 @@ class Centre:
             yield self._env.timeout(length_s)
             self._let_room_live()
             self.site.switch_power(True)
-            self._restored("power", length_s)
+            self._restored("power", event, length_s)
 
     def _lose_uplink(self, draws: Stream) -> Process:
         """Uplink failures for ever."""
-        p, truth = self._p, self.site.town.truth
+        p = self._p
         while True:
             yield self._env.timeout(draws.exponential(365 * DAY_S / p.uplink_outages_per_year))
             length_s = min(draws.exponential(p.uplink_outage_h * HOUR_S), DAY_S)
-            truth.record("uplink_lost", self.site)
+            event = self.site.begins("uplink_lost")
             self.site.switch_uplink(False)
             yield self._env.timeout(length_s)
             self.site.switch_uplink(True)
-            self._restored("uplink", length_s)
+            self._restored("uplink", event, length_s)
 
-    def _restored(self, lost: str, length_s: float) -> None:
-        self.site.town.truth.record(f"{lost}_restored", self.site, lasted_s=round(length_s, 1))
+    def _restored(self, lost: str, event: str, length_s: float) -> None:
+        self.site.ends(f"{lost}_lost", event, lasted_s=round(length_s, 1))
         self.site.gateway.send(GATEWAY_OUTAGE, {"lost": lost, "duration_s": float(round(length_s))})
 
     # -- reports -------------------------------------------------------------------------------

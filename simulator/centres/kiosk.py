@@ -244,12 +244,12 @@ class Kiosks:
             session.interrupt(mode.fault)
 
     def _break(self, kiosk: Kiosk, fault: str, work_s: float, draws: Stream) -> None:
-        self._site.town.truth.record("kiosk_fault", self._site, kiosk=kiosk.device.id, fault=fault)
+        event = self._site.begins("kiosk_fault", kiosk=kiosk.device.id, fault=fault)
         kiosk.called, kiosk.restarted = self._env.event(), self._env.event()
         notice_s = draws.exponential(self._p.notice_after_h * HOUR_S)
-        self.take_out(kiosk, FAULT, fault, self._env.process(self._mend(kiosk, fault, notice_s, work_s)))
+        self.take_out(kiosk, FAULT, fault, self._env.process(self._mend(kiosk, fault, event, notice_s, work_s)))
 
-    def _mend(self, kiosk: Kiosk, fault: str, notice_s: float, work_s: float) -> Process:
+    def _mend(self, kiosk: Kiosk, fault: str, event: str, notice_s: float, work_s: float) -> Process:
         """A fault, until a technician, a restart or time has cured it."""
         began_s = self._env.now
         repair = self._env.process(self._repair(kiosk, fault, notice_s, work_s))
@@ -259,9 +259,7 @@ class Kiosks:
             repair.interrupt()
             by = "restart"
         lasted_s = round(self._env.now - began_s, 1)
-        self._site.town.truth.record(
-            "kiosk_repaired", self._site, kiosk=kiosk.device.id, fault=fault, by=by, lasted_s=lasted_s
-        )
+        self._site.ends("kiosk_fault", event, kiosk=kiosk.device.id, fault=fault, by=by, lasted_s=lasted_s)
 
     def _repair(self, kiosk: Kiosk, fault: str, notice_s: float, work_s: float) -> Process:
         """Somebody notices and calls a technician, who comes and works; interrupted when nothing is left to do."""

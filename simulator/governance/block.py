@@ -129,7 +129,7 @@ class Block:
             self._see(-1)
 
     def _imagine_vehicle(self, draws: Any) -> None:
-        self._site.town.truth.record("false_report", self._site, trouble="illegal_parking", source="sensor")
+        self._site.happens("false_report", trouble="illegal_parking", source="sensor")
         self._station.told_of("illegal_parking", self._site, "sensor", None)
         self._see(1)
         stays_s = draws.exponential(self._p.parking_stay_min * 60)
@@ -160,7 +160,7 @@ class Block:
             for trouble in self._noises:
                 trouble.report("sensor")
             if not self._noises:
-                self._site.town.truth.record("false_report", self._site, trouble="noise", source="sensor")
+                self._site.happens("false_report", trouble="noise", source="sensor")
                 self._station.told_of("noise", self._site, "sensor", None)
 
     # -- bins and lifts ------------------------------------------------------------------------
@@ -219,5 +219,5 @@ class Block:
 
     def _report_nothing(self, draws: Any) -> None:
         kind = draws.choice(INCIDENT_KINDS)
-        self._site.town.truth.record("false_report", self._site, trouble=kind, source="resident")
+        self._site.happens("false_report", trouble=kind, source="resident")
         self._station.told_of(kind, self._site, "resident", None)

@@ -26,7 +26,7 @@ class Trouble:
         self.over: simpy.Event = block.env.event()
         self._station = station
         self.was_reported = False
-        block.town.truth.record("trouble_began", block, trouble=kind)
+        self._event = block.begins("trouble", trouble=kind)
         will_report, after_s = draws.chance(p.of("reported_share", kind)), p.of("reported_after_min", kind) * 60
         delay_s = draws.exponential(after_s)
         if will_report:
@@ -45,9 +45,7 @@ class Trouble:
     def end(self, by: str) -> None:
         """It is over, by a crew or by itself; once."""
         if self.lasts:
-            self.block.town.truth.record(
-                "trouble_over", self.block, trouble=self.kind, by=by, was_reported=self.was_reported
-            )
+            self.block.ends("trouble", self._event, trouble=self.kind, by=by, was_reported=self.was_reported)
             self.over.succeed()
 
     def end_by_itself(self, after_s: float) -> None:

@@ -95,8 +95,9 @@ def test_whoever_is_out_moves_nothing_at_home_and_draws_no_water(day: tuple[Town
         if reading.motion:
             moves[emission.device.site.id].append(moment)
     trips = 0
-    for left in truth.of("left_home"):
-        back = next((h.at_s for h in of_site(truth.of("came_home"), left.site) if h.at_s >= left.at_s), DAY_S)
+    back_s = {back.details["event"]: back.at_s for back in truth.of("out_end")}
+    for left in truth.of("out"):
+        back = back_s.get(left.details["event"], DAY_S)
         assert not [moment for moment in moves[left.site] if left.at_s + 0.001 < moment < back - 0.001]
         trips += 1
     assert trips > 10
@@ -108,7 +109,7 @@ def test_the_front_door_opens_when_somebody_leaves_and_when_they_come_home(day: 
     for moment, emission, reading in readings(town, "home_door"):
         if reading.open:
             opened[emission.device.site.id].append(moment)
-    for happening in truth.of("left_home") + truth.of("came_home"):
+    for happening in truth.of("out") + truth.of("out_end"):
         if 0 < happening.at_s < DAY_S - 300:
             assert any(abs(moment - happening.at_s) < 240 for moment in opened[happening.site]), happening
 
@@ -235,11 +236,8 @@ def test_every_sos_press_and_every_smoke_has_its_reason_in_the_truth(boosted: tu
 def test_who_is_away_for_days_is_in_the_truth_and_the_home_is_still() -> None:
     town, truth = build(homes(40, away_per_year=60, away_mean_d=3))
     live(town, DAY_S)
-    away = {
-        left.site
-        for left in truth.of("left_home")
-        if left.at_s == 0 and left.details["until_ms"] > MIDNIGHT_MS + DAY_S * 1000
-    }
+    at_first = [left for left in truth.of("out") if left.at_s == 0 and left.details["for_days"]]
+    away = {left.site for left in at_first if left.details["until_ms"] > MIDNIGHT_MS + DAY_S * 1000}
     assert away
     moving = {emission.device.site.id for _, emission, _ in readings(town, "home_motion")}
     assert not away & moving

@@ -38,7 +38,7 @@ def repairs(**centre: Any) -> dict[str, list[float]]:
     town, truth = build(centres(3, **{**RELIABLE, **size, **centre}))
     live(town, 2 * DAY_S)
     lasted: defaultdict[str, list[float]] = defaultdict(list)
-    for end in truth.of("kiosk_repaired"):
+    for end in truth.of("kiosk_fault_end"):
         lasted[end.details["fault"]].append(end.details["lasted_s"])
     return lasted
 
@@ -82,7 +82,7 @@ def test_dispatch_sends_a_technician_now_and_says_when_that_makes_no_sense() -> 
     assert command(town, site, kiosk, "dispatch").done
     assert command(town, site, kiosk, "dispatch").reason == f"a technician was sent to {kiosk} already"
     live(town, 6 * HOUR_S)
-    (end,) = [e for e in truth.of("kiosk_repaired") if (e.site, e.details["kiosk"]) == (site, kiosk)][:1]
+    (end,) = [e for e in truth.of("kiosk_fault_end") if (e.site, e.details["kiosk"]) == (site, kiosk)][:1]
     assert end.details["by"] == "technician"
     errands = [e.errand for _, _, e in readings(town, "crew_member") if e.errand is not None]
     assert set(errands) == {"repair kiosk"}
@@ -97,7 +97,7 @@ def test_a_restart_calls_a_technician_back() -> None:
     live(town, town.env.now + 600)
     assert command(town, site, kiosk, "restart").done
     live(town, town.env.now + 100)
-    assert truth.of("kiosk_repaired")[-1].details["by"] == "restart"
+    assert truth.of("kiosk_fault_end")[-1].details["by"] == "restart"
     states = [reading.state for _, _, reading in readings(town, "crew_member")]
     assert 3 in states[states.index(1) :], "the technician should have turned back"
 
@@ -179,7 +179,7 @@ def cut() -> tuple[Town, TruthList]:
 
 def stretches(truth: TruthList, lost: str, site: str) -> list[tuple[float, float]]:
     """When power or uplink was away, and came back."""
-    ends = [end for end in truth.of(f"{lost}_restored") if end.site == site]
+    ends = [end for end in truth.of(f"{lost}_lost_end") if end.site == site]
     return [(end.at_s - end.details["lasted_s"], end.at_s) for end in ends]
 
 

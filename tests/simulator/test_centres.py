@@ -148,7 +148,7 @@ def test_truth_has_every_fault_that_kiosks_show_with_its_beginning_end_and_kind(
     known = Counter((fault.site, fault.details["kiosk"], fault.details["fault"]) for fault in truth.of("kiosk_fault"))
     assert shown == known
     assert {kind for _, _, kind in known} == {"card_reader", "frozen_screen", "network", "paper_jam"}
-    ended = Counter((end.site, end.details["kiosk"], end.details["fault"]) for end in truth.of("kiosk_repaired"))
+    ended = Counter((end.site, end.details["kiosk"], end.details["fault"]) for end in truth.of("kiosk_fault_end"))
     assert not ended - known
     assert known.total() - ended.total() <= 8
 
@@ -189,7 +189,7 @@ def test_a_restart_cures_a_frozen_screen_after_ninety_seconds() -> None:
     assert command(town, site, kiosk, "restart").done
     began_s = town.env.now
     town.env.run(until=began_s + 91)
-    (end,) = [e for e in truth.of("kiosk_repaired") if e.site == site and e.details["kiosk"] == kiosk]
+    (end,) = [e for e in truth.of("kiosk_fault_end") if e.site == site and e.details["kiosk"] == kiosk]
     assert end.details["by"] == "restart"
     assert end.at_s == pytest.approx(began_s + 90)
     said = [

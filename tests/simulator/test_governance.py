@@ -103,7 +103,7 @@ def test_a_crew_does_one_thing_at_a_time(busy) -> None:
 
 def test_the_truth_knows_of_troubles_that_nobody_noticed_and_of_reports_with_nothing_behind_them(busy) -> None:
     town, truth = busy
-    began, over = truth.of("trouble_began"), truth.of("trouble_over")
+    began, over = truth.of("trouble"), truth.of("trouble_end")
     assert 0 <= len(began) - len(over) < 40
     unnoticed = [happening for happening in over if not happening.details["was_reported"]]
     assert unnoticed
@@ -117,10 +117,10 @@ def test_the_truth_knows_of_troubles_that_nobody_noticed_and_of_reports_with_not
 def test_troubles_come_at_their_rates() -> None:
     town, truth = build(streets(12, parking_per_day=5, noise_per_day=2, bins=0, lifts=0))
     live(town, 5 * DAY_S)
-    began = Counter(happening.details["trouble"] for happening in truth.of("trouble_began"))
+    began = Counter(happening.details["trouble"] for happening in truth.of("trouble"))
     assert began["illegal_parking"] == pytest.approx(300, abs=5 * 300**0.5)
     assert began["noise"] == pytest.approx(120, abs=5 * 120**0.5)
-    vehicles = [h.at_s / HOUR_S % 24 for h in truth.of("trouble_began") if h.details["trouble"] == "illegal_parking"]
+    vehicles = [h.at_s / HOUR_S % 24 for h in truth.of("trouble") if h.details["trouble"] == "illegal_parking"]
     assert fmean(8 <= hour < 21 for hour in vehicles) == pytest.approx(0.8, abs=5 * (0.8 * 0.2 / 300) ** 0.5)
 
 
@@ -128,12 +128,12 @@ def test_a_stuck_bin_overflows_unseen_until_a_resident_or_the_round_finds_it() -
     text = streets(4, bin_stuck_share=1.0, bin_full_h=12, parking_per_day=0, noise_per_day=0, lifts=0)
     town, truth = build(text)
     live(town, 3 * DAY_S)
-    assert len(truth.of("trouble_began")) > 20
+    assert len(truth.of("trouble")) > 20
     found = [said for steps in lives(town).values() for _, said in steps if said.incident == "bin_overflow"]
     assert {said.source for said in found} == {"resident"}
     for said in by_device(town).values():
         assert len({payload.split(b'"values"')[1] for name, payload in said if name == "bin_fill"}) <= 1
-    assert {happening.details["by"] for happening in truth.of("trouble_over")} >= {"round", "crew"}
+    assert {happening.details["by"] for happening in truth.of("trouble_end")} >= {"round", "crew"}
 
 
 def test_noise_is_heard_by_the_meter_and_a_lift_fault_is_shown_until_it_is_repaired(busy) -> None:
@@ -146,7 +146,7 @@ def test_noise_is_heard_by_the_meter_and_a_lift_fault_is_shown_until_it_is_repai
     for _, reading, said in readings(town, "lift_state"):
         states[reading.device].append(said.state)
     faults = sum(one == 0 and other == 1 for said in states.values() for one, other in pairwise(said))
-    assert faults == pytest.approx(sum(h.details["trouble"] == "lift_fault" for h in truth.of("trouble_began")), abs=6)
+    assert faults == pytest.approx(sum(h.details["trouble"] == "lift_fault" for h in truth.of("trouble")), abs=6)
 
 
 def waiting_town() -> Town:

@@ -108,9 +108,9 @@ def test_helpers_report_what_is_there_and_never_more_than_one_who_stands_there_s
     for moment, _, said in reports:
         kinds.add(said.found)
         happened = [h for h in truth.happenings if h.site == said.home and h.at_s < moment - 0.01]
-        outings = [h.kind for h in happened if h.kind in {"left_home", "came_home"}]
+        outings = [h.kind for h in happened if h.kind in {"out", "out_end"}]
         falls = [h.kind for h in happened if h.kind in {"fall", "fall_end"}]
-        assert (said.found == "nobody") == (outings[-1:] == ["left_home"])
+        assert (said.found == "nobody") == (outings[-1:] == ["out"])
         if said.found != "nobody":
             assert (said.found == "fallen") == (falls[-1:] == ["fall"])
         assert said.heart_rate_bpm is None
@@ -228,9 +228,10 @@ def test_whoever_is_hurt_needs_an_ambulance_and_goes_to_hospital_with_it() -> No
     live(town, 6 * HOUR_S)
     assert [of_errand(town, "help_report", each)[1].found for each in errands] == ["hurt", "fallen"]
     assert {of_errand(town, "help_result", each)[1].done for each in errands} == {"to_hospital"}
-    taken = {h.site: h.details["by"] for h in truth.of("to_hospital")}
-    assert taken[home] == taken[other] == "ambulance"
-    assert {home, other} <= {left.site for left in truth.of("left_home")}
+    taken = {h.site: h.details for h in truth.of("hospital")}
+    assert taken[home]["by"] == taken[other]["by"] == "ambulance"
+    assert taken[home]["cause"] in {fall.details["event"] for fall in truth.of("fall") if fall.site == home}
+    assert {home, other} <= {left.site for left in truth.of("out") if left.details["for_days"]}
 
 
 def test_who_is_lost_is_brought_home_by_a_volunteer_who_searches() -> None:

@@ -99,7 +99,7 @@ def test_dementia_breaks_up_nights_and_forgets_medicine() -> None:
 
 
 def _missed(truth: TruthList) -> tuple[int, int]:
-    outcomes = Counter(dose.details["outcome"] for dose in truth.of("medicine"))
+    outcomes = Counter(dose.details["outcome"] for dose in truth.of("medicine_end"))
     return outcomes["missed"], outcomes.total()
 
 
@@ -192,11 +192,11 @@ def test_a_flat_battery_is_silent_until_it_is_replaced() -> None:
     said = defaultdict(list)
     for emission in town.outbox:
         said[emission.device.site.id, emission.device.id].append(at_s(emission))
-    replaced = {(h.site, h.details["device"]): h.at_s for h in truth.of("battery_replaced")}
+    replaced = {(h.site, h.details["device"]): h.at_s for h in truth.of("battery_flat_end")}
     silences = 0
     for flat in truth.of("battery_flat"):
         key = flat.site, flat.details["device"]
-        until_s = flat.at_s + flat.details["silent_s"] - 1
+        until_s = flat.at_s + flat.details["lasts_s"] - 1
         late = [moment for moment in said[key] if flat.at_s + 60 < moment < min(until_s, 3 * DAY_S)]
         assert not late, (key, flat, late[:3])
         silences += until_s - flat.at_s > HOUR_S
