@@ -7,7 +7,8 @@ when a store would not take it (`by` is the store's name).
 
 Saying a rejected reading again makes sense when the contract has changed meanwhile: a field or a measurement was
 added. `why_not` tells beforehand what would be in vain. The letter itself stays in the journal; saying it twice does no
-harm, because the collector knows a reading by its device, boot and seq.
+harm, because the collector knows a reading by its device, boot and seq. A refused point goes to its store alone, and
+its letter leaves (`collector.refused`).
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 from collector.accounting import Accounting
 from collector.ingest import DEAD_LETTER_BYTES, Ingest, TimeLimits
-from haina.contract import TopicClass
+from haina.contract import Point, TopicClass
 from haina.contract.topic import PREFIX
 from haina.mqtt import BrokerAddress, Connection, ConnectionClosed, ConnectOptions, NoReply, Publish
 
@@ -54,6 +55,11 @@ class Letter:
     topic: str
     payload: bytes
     reason: str
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a store would not take it, and not the collector."""
+        return self.by != "collector"
 
     @property
     def is_cut(self) -> bool:
@@ -112,18 +118,22 @@ def topic_matches(topic_filter: str, topic: str) -> bool:
 
 def why_not(letter: Letter) -> str | None:
     """Why it would be in vain to say this letter again; None if there is hope."""
-    if letter.by != "collector":
-        return f"{letter.by} refused it; the collector has it, and would drop it as a duplicate"
     if letter.is_cut:
         return f"only its first {DEAD_LETTER_BYTES:,} bytes were kept"
     if not letter.topic.startswith(_READINGS):
         return f"only readings are said again, on {_READINGS}…"
     if any(letter_ in letter.topic for letter_ in ("+", "#", "\0", "�")):
         return "nobody can publish on its topic"
+    found = judged(letter)
+    return f"it would be rejected again: {found}" if isinstance(found, str) else None
+
+
+def judged(letter: Letter) -> Point | str:
+    """The point that the collector would make of a letter today, or why it would reject it."""
     judge = Ingest(Accounting(max_devices=1), _ANY_TIME)
     judge.receive([Publish(letter.topic.encode(), letter.payload, 0, False, False, 0)])
-    rejected = judge.take().dead_letters
-    return f"it would be rejected again: {rejected[0].reason}" if rejected else None
+    found = judge.take()
+    return found.dead_letters[0].reason if found.dead_letters else found.groups[0].points[0]
 
 
 async def replay(letters: Sequence[Letter], broker: BrokerAddress, accounts: Mapping[str, str] | None = None) -> int:

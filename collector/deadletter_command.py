@@ -104,29 +104,42 @@ def replay_letters(
     topic: TopicOption = "",
     everything: Annotated[bool, typer.Option("--all", help="Every letter, if numbers and filters do not say.")] = False,
     broker: BrokerOption = "mqtt://127.0.0.1:1883",
+    store: Annotated[
+        str, typer.Option("--store", help="Which of the collector's stores, where several have been called the same.")
+    ] = "",
     credentials: CredentialsOption = None,
     ca_file: CAFileOption = None,
     certificate: CertificateOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish rejected readings again, after the contract was extended; say of the others why it would be in vain.
+    """Say dead letters again that there is hope for, and of the others why it would be in vain.
 
-    The letters stay in the journal; a reading that the collector has by now is dropped as a duplicate. Exit code 1
-    when not all that were chosen could be published. Where the broker has access rules, give --credentials with the
-    gateways' accounts: a reading may be said by its own site alone.
+    Rejected readings are published again, for a contract that was extended: their letters stay, and what the collector
+    has by now is dropped as a duplicate. Refused points are written into the store that refused them, for a store that
+    was mended: when it has taken them they count as stored, and their letters leave. The collector may be running.
+
+    Exit code 1 when not all that were chosen could be said again. Where the broker has access rules, give --credentials
+    with the gateways' accounts: a reading may be said by its own site alone. A store's token is in the environment.
 
     Examples:
 
       haina deadletter replay 17 18
 
       haina deadletter replay --reason 'not a measurement' --broker mqtt://127.0.0.1:1883
+
+      haina deadletter replay --reason retention
     """
     import asyncio
+    from functools import partial
 
     from collector.dead_letters import ReplayFailed, replay, why_not
+    from collector.refused import write_again
+    from collector.stores import open_store
     from haina.credentials import BadCredentials, read_accounts, trusting
     from haina.mqtt import MQTTError
+    from haina.store_url import BadStoreURL
+    from haina.tls import BadCertificate
 
     if not (numbers or reason or topic or everything):
         fail("say which: numbers, --reason, --topic or --all")
@@ -141,20 +154,34 @@ def replay_letters(
         if unknown := sorted(set(numbers) - known):
             fail(f"there is no dead letter {unknown[0]} among them; `haina deadletter list` shows which there are")
         letters = [letter for letter in letters if letter.number in numbers]
-    reasons = {letter.number: why_not(letter) for letter in letters}
-    hopeful = [letter for letter in letters if reasons[letter.number] is None]
+    vain = {letter.number: why for letter in letters if (why := why_not(letter)) is not None}
+    hopeful = [letter for letter in letters if letter.number not in vain]
+    rejected = [letter for letter in hopeful if not letter.is_refused]
+    refused = [letter for letter in hopeful if letter.is_refused]
+    published = written = 0
     try:
-        published = asyncio.run(replay(hopeful, address, accounts)) if hopeful else 0
+        if rejected:
+            published = asyncio.run(replay(rejected, address, accounts))
+        if refused:
+            written, refused_again = write_again(refused, data, partial(open_store, ca_file=ca_file), store)
+            vain |= refused_again
+    except (BadCertificate, BadStoreURL) as error:
+        fail(str(error))
     except (MQTTError, ReplayFailed) as error:
         fail(str(error), code=1)
-    vain = {number: why for number, why in sorted(reasons.items()) if why is not None}
     if as_json:
-        in_vain = [{"number": number, "why": why} for number, why in vain.items()]
-        print(json.dumps({"chosen": len(letters), "published": published, "in_vain": in_vain}))
+        in_vain = [{"number": number, "why": why} for number, why in sorted(vain.items())]
+        answer = {"chosen": len(letters), "published": published, "written": written, "in_vain": in_vain}
+        print(json.dumps(answer))
     else:
-        for number, why in vain.items():
+        for number, why in sorted(vain.items()):
             print(f"{number}: {_printable(why)}")
-        print(f"{published} of {len(letters)} dead letters published to {address}")
+        if not letters:
+            print("there is no such dead letter, so nothing was said again")
+        elif rejected or not refused:
+            print(f"{published} of {len(letters)} dead letters published to {address}")
+        if refused:
+            print(f"{written} of {len(letters)} dead letters written into the store that had refused them")
     if vain:
         raise typer.Exit(1)
 

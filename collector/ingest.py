@@ -94,6 +94,7 @@ class Settled:
     refused: int
     since: int  # the cursor it began with: earlier points were never meant for it
     forgotten: int = 0  # passed over, because their site was forgotten before the store had them
+    name: str = ""  # what its dead letters call it
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,7 +64,9 @@ CREATE TABLE IF NOT EXISTS devices (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stores (
     store TEXT PRIMARY KEY, cursor INTEGER NOT NULL, refused INTEGER NOT NULL, since INTEGER NOT NULL,
-    forgotten INTEGER NOT NULL DEFAULT 0
+    forgotten INTEGER NOT NULL DEFAULT 0,
+    name TEXT NOT NULL DEFAULT '',  -- what it is called in dead letters
+    replayed INTEGER NOT NULL DEFAULT 0  -- refused points that it has taken since: `take_back` alone writes it
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gateways (
     area TEXT, site TEXT, online INTEGER NOT NULL, PRIMARY KEY (area, site)
@@ -114,6 +116,8 @@ class Journal:
             os.close(self._lock)
             raise
         self._reading = threading.Lock()
+        self._replayed: dict[str, int] = {}
+        self._letters_left = False
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_points = msgspec.msgpack.Decoder(list[Point]).decode
 
@@ -125,8 +129,7 @@ class Journal:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.executescript(_SCHEMA)
         writer.execute("INSERT OR IGNORE INTO about VALUES ('format', ?), ('uuid', ?)", (FORMAT, uuid.uuid4().hex))
-        if "forgotten" not in [row[1] for row in writer.execute("PRAGMA table_info(stores)")]:  # of an earlier version
-            writer.execute("ALTER TABLE stores ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0")
+        _add_columns(writer)
         about = dict(writer.execute("SELECT name, value FROM about"))
         if about["format"] != FORMAT:
             raise JournalUnusable(
@@ -137,7 +140,10 @@ class Journal:
         self._forgotten = int(about.get("dead_letters_forgotten", 0))
         self._trimmed_through = (self.first() or 1) - 1
         self._groups_bytes: int = writer.execute("SELECT coalesce(sum(bytes), 0) FROM groups").fetchone()[0]
-        self._letters, self._letter_bytes = writer.execute(
+        self._count_letters()
+
+    def _count_letters(self) -> None:
+        self._letters, self._letter_bytes = self._writer.execute(
             f"SELECT count(*), coalesce(sum({_LETTER_BYTES}), 0) FROM dead_letters"
         ).fetchone()
 
@@ -155,8 +161,16 @@ class Journal:
 
     def stores(self) -> dict[str, Settled]:
         """How far each store had got, also those that are no longer written to."""
-        rows = self._writer.execute("SELECT store, cursor, refused, since, forgotten FROM stores")
+        rows = self._writer.execute("SELECT store, cursor, refused, since, forgotten, name FROM stores")
         return {row[0]: Settled(*row) for row in rows}
+
+    def replayed(self) -> dict[str, int]:
+        """How many refused points each store has taken since, as whoever says them again tells (`take_back`)."""
+        with self._reading, contextlib.suppress(sqlite3.Error):  # the next commit meets the same disk, and tells
+            found = dict(self._reader.execute("SELECT store, replayed FROM stores"))
+            self._letters_left |= found != self._replayed
+            self._replayed = found
+        return self._replayed
 
     def gateways(self) -> dict[tuple[str, str], bool]:
         """Which gateways were connected and which were not, as last told: a broker may not tell it again."""
@@ -236,8 +250,13 @@ class Journal:
         # One row for all counters: a transaction may hold no more than a hundred messages, and each statement counts.
         writer.execute("INSERT OR REPLACE INTO about VALUES ('counters', ?)", [encode(transaction.counters)])
         for settled in transaction.settled:
-            row = (settled.store, settled.cursor, settled.refused, settled.since, settled.forgotten)
-            writer.execute("INSERT OR REPLACE INTO stores VALUES (?, ?, ?, ?, ?)", row)
+            row = (settled.store, settled.cursor, settled.refused, settled.since, settled.forgotten, settled.name)
+            writer.execute(
+                "INSERT INTO stores (store, cursor, refused, since, forgotten, name) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET cursor = excluded.cursor, refused = excluded.refused,"
+                " since = excluded.since, forgotten = excluded.forgotten, name = excluded.name",
+                row,
+            )
         if transaction.clock is not None:
             writer.execute("INSERT OR REPLACE INTO about VALUES ('clock', ?)", [encode_message(transaction.clock)])
         if transaction.areas is not None:
@@ -247,6 +266,9 @@ class Journal:
                 writer.execute("DELETE FROM gateways WHERE area = ? AND site = ?", site)
             else:
                 writer.execute("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?)", (*site, online))
+        if self._letters_left:
+            self._letters_left = False
+            self._count_letters()
         if transaction.dead_letters:
             self._bury(transaction.dead_letters)
         if transaction.trim_through:
@@ -428,6 +450,50 @@ class Journal:
         with contextlib.suppress(sqlite3.Error):
             self._writer.close()
         os.close(self._lock)
+
+
+def known_stores(folder: Path) -> dict[str, str]:
+    """The stores a journal has an account of: URL and name. The collector may be running. Raises `CommitFailed`."""
+    with _beside(folder) as journal:
+        return dict(journal.execute("SELECT store, name FROM stores"))
+
+
+def take_back(folder: Path, store: str, letters: Sequence[int]) -> int:
+    """Say that a store has points after all that it had refused: their dead letters leave, and it is counted how many.
+
+    In one transaction beside the collector, which may be running and learns of it within a second; a letter that is
+    gone already is not counted again. Raises `CommitFailed`.
+    """
+    with _beside(folder) as journal:
+        journal.execute("BEGIN IMMEDIATE")
+        marks = ", ".join("?" * len(letters))
+        taken = journal.execute(f"DELETE FROM dead_letters WHERE id IN ({marks})", letters).rowcount
+        journal.execute("UPDATE stores SET replayed = replayed + ? WHERE store = ?", [taken, store])
+        journal.execute("COMMIT")
+        return taken
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for a moment, whoever owns the journal; what was not committed by its end is undone."""
+    try:
+        with contextlib.closing(_connect(folder / "journal.db")) as journal:
+            _add_columns(journal)
+            yield journal
+    except sqlite3.Error as error:
+        raise CommitFailed(f"the journal in {folder} cannot be used: {error}") from None
+
+
+def _add_columns(journal: sqlite3.Connection) -> None:
+    """What a journal of an earlier version lacks."""
+    there = {row[1] for row in journal.execute("PRAGMA table_info(stores)")}
+    for column in (
+        "forgotten INTEGER NOT NULL DEFAULT 0",
+        "name TEXT NOT NULL DEFAULT ''",
+        "replayed INTEGER NOT NULL DEFAULT 0",
+    ):
+        if column.split()[0] not in there:
+            journal.execute(f"ALTER TABLE stores ADD COLUMN {column}")
 
 
 def groups_with(journal: sqlite3.Connection, resident: Resident) -> Iterator[tuple[int, list[Point]]]:

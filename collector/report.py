@@ -2,6 +2,7 @@
 
 All three read the same numbers. The accounts in them always close: ``received = rejected + duplicates + journaled +
 in_memory``, and for each store ``journaled = stored + pending + refused + forgotten`` since it was first configured.
+A refused point that the store took later (`haina deadletter replay`) is stored, not refused, and counted as *replayed*.
 The first two ask for the token in HAINA_COLLECTOR_TOKEN, if there is one.
 """
 
@@ -162,7 +163,8 @@ class Report:
                     "since": shipper.since,
                     "stored": shipper.stored,
                     "pending": shipper.pending,
-                    "refused": shipper.refused,
+                    "refused": shipper.refused - shipper.replayed,
+                    "replayed": shipper.replayed,
                     "forgotten": shipper.forgotten,
                     "rate_hz": self._store_rate(shipper.name),
                     "lag_s": self._lag_s(shipper.cursor, shipper.pending),
@@ -364,12 +366,13 @@ class _Metrics(MetricSource):
         families: list[tuple[str, Metric]] = []
         for key, sentence in (
             ("stored", "Points stored."),
-            ("refused", "Points the store will never accept."),
+            ("replayed", "Points among them that it had refused before."),
             ("forgotten", "Points passed over, for their site was forgotten."),
         ):
             families.append((key, CounterMetricFamily(f"haina_collector_store_{key}", sentence, labels=["store"])))
         for key, sentence in (
             ("pending", "Points not yet settled."),
+            ("refused", "Points the store has refused and not taken since."),
             ("lag_s", "Age of the oldest of them, in seconds."),
         ):
             families.append((key, GaugeMetricFamily(f"haina_collector_store_{key}", sentence, labels=["store"])))

@@ -164,7 +164,7 @@ class Collector:
         self._log = structlog.get_logger()
 
     def _shippers(self, stores: Sequence[tuple[str, Store]]) -> list[Shipper]:
-        known = self.journal.stores()
+        known, replayed = self.journal.stores(), self.journal.replayed()
         journaled = self.durable_counters.get("journaled", 0)
         oldest = self.journal.first() or journaled + 1
         names = collections.Counter[str]()
@@ -180,6 +180,7 @@ class Collector:
                 )
                 settled = replace(settled, cursor=oldest - 1, since=settled.since + missed)
             shipper = Shipper(url, name, store, self.journal, self._recent, settled)
+            shipper.replayed = replayed.get(url, 0)
             shipper.committed(journaled)
             shippers.append(shipper)
         return shippers
@@ -558,7 +559,13 @@ class Collector:
                 sweep_s = now_s + GAP_SWEEP_S
                 self._sweep(now_s)
             if house is None or house.done():
-                house = asyncio.create_task(self._housekeeper.call(self.journal.keep_house))
+                house = asyncio.create_task(self._keep_house())
+
+    async def _keep_house(self) -> None:
+        await self._housekeeper.call(self.journal.keep_house)
+        replayed = await self._housekeeper.call(self.journal.replayed)
+        for shipper in self.shippers:
+            shipper.replayed = replayed.get(shipper.key, 0)
 
     def _sample(self, now_s: float) -> None:
         self.samples.append(

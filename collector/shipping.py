@@ -153,6 +153,8 @@ class Shipper:
         self.refused = settled.refused
         self.since = settled.since
         self.forgotten = settled.forgotten
+        self.replayed = 0
+        """Of the refused, how many the store has taken since (`collector.refused`); the journal knows."""
         self.dead_letters: deque[DeadLetter] = deque(maxlen=MAX_DEAD_LETTERS_PENDING)
         """Refused points that no transaction has taken yet; while the disk takes none, the last of them."""
         self.dead_letters_dropped = 0
@@ -171,7 +173,7 @@ class Shipper:
 
     @property
     def stored(self) -> int:
-        return self.cursor - self.since - self.refused - self.forgotten
+        return self.cursor - self.since - self.refused - self.forgotten + self.replayed
 
     @property
     def pending(self) -> int:
@@ -179,7 +181,7 @@ class Shipper:
 
     @property
     def settled(self) -> Settled:
-        return Settled(self.key, self.cursor, self.refused, self.since, self.forgotten)
+        return Settled(self.key, self.cursor, self.refused, self.since, self.forgotten, self.name)
 
     def committed(self, last: int) -> None:
         """The journal holds points up to number `last`."""

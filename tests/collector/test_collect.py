@@ -422,7 +422,7 @@ def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: Runnin
         assert (told.returncode, complaint) == (0, "")
         for words in ("connected", "run the-run", "1 online, 1 offline, 1 unknown", "journaled", "null", "home-3"):
             assert words in printed
-        assert all(name in printed for name in ("stored", "pending", "refused", "forgotten")), (
+        assert all(name in printed for name in ("stored", "pending", "refused", "replayed", "forgotten")), (
             "what journaled adds up to"
         )
 
@@ -434,7 +434,8 @@ def test_status_is_told_to_people_and_to_programs(tmp_path: Path, broker: Runnin
         assert "haina_collector_journaled_total 4.0" in metrics
         assert 'haina_collector_store_pending{store="null"} ' in metrics
         assert 'haina_collector_gateways{state="unknown"} 1.0' in metrics
-        for name in ("stored", "refused", "forgotten"):
+        assert 'haina_collector_store_refused{store="null"} 0.0' in metrics
+        for name in ("stored", "replayed", "forgotten"):
             assert f'haina_collector_store_{name}_total{{store="null"}} ' in metrics
         assert "haina_collector_dead_letters_dropped_total 0.0" in metrics
 
