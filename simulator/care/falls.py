@@ -36,7 +36,7 @@ _HOME_RISK, _OUT_RISK = 0.65, 4.4
 # proneness spread as `falls_cv` these shares take the rates below, whose mean over Shanghai's ages is 1.
 _BY_AGE = ((80, 1.60), (70, 1.13), (0, 0.77))
 
-_FRAIL = 1.84  # the frail against the others: Kojima, J Am Med Dir Assoc 2015;16:1027
+_FRAIL = 1.84  # the frail against the others: an odds ratio, taken for one of rates: Kojima, JAMDA 2015;16:1027
 
 _STILL_S, _STILL_CV = 30.0, 0.6  # assumed: what the wristband waits for
 _SWAY_G, _SWAY_LOG_SD = 0.069, 0.8  # WEDA-FALL, 350 falls: median, and from it the 95th percentile of 0.25 g

@@ -9,7 +9,7 @@ None of it says so. What sensors show is a body that drifts away from its usual 
 course began, was at its worst and ended. Somebody who treats it (`treat`) lets it end sooner.
 
 How far a body drifts is assumed, but for the pulse in fever: some 10 bpm for each °C (Karjalainen & Viitasalo, Arch
-Intern Med 1986;146:1169: 8.5). Half an hour is the step in which it drifts; nothing is asked of whoever is well.
+Intern Med 1986;146:1169: 8.5, in young men). Half an hour is the step in which it drifts; nothing is asked of the well.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ INFECTION = Course(36.0, 2.5, 3.5, VitalShift(15.0, -5.0, 3.5, -1.0, 1.6, 0.5))
 EXACERBATION = Course(60.0, 3.0, 5.0, VitalShift(11.0, -3.0, 5.0, -6.0, 0.3, 0.6))
 _COURSE_CV, _SEVERITY_CV = 0.3, 0.25
 _AF_PULSE_BPM, _AF_PULSE_SD_BPM, _AF_BEAT_INTERVAL_SD_MS = 35.0, 10.0, 60.0  # assumed: above the usual of who has it
-_AF_LONGEST_S = 7 * DAY_S  # what lasts longer is no paroxysm any more (ESC guidelines 2020)
+_AF_LONGEST_S = 7 * DAY_S  # what lasts longer is no paroxysm any more: the usual definition
 _ILL_ENOUGH_TO_SEE = 0.3
 
 

@@ -48,7 +48,12 @@ class CareParameters(Parameters):
     away_mean_d: float = parameter(2.5, "d", ASSUMED, "Mean length of it.", gt=0, le=60)
 
     missed_share: float = parameter(
-        0.1, "1", "Vrijens et al., BMJ 2008;336:1114: about 10 % of doses", "Doses one does not think of.", ge=0, le=1
+        0.1,
+        "1",
+        "assumed, after Vrijens et al., BMJ 2008;336:1114, not checked",
+        "Doses one does not think of.",
+        ge=0,
+        le=1,
     )
     medicine_delay_min: float = parameter(
         15.0, "min", ASSUMED, "Mean time until one thinks of a dose that is due.", ge=0, le=600
@@ -151,16 +156,22 @@ class CareParameters(Parameters):
     )
     rises_alone_at_60: float = parameter(0.8, "1", ASSUMED, "Falls after which one gets up without help.", ge=0, le=1)
     rises_alone_at_90: float = parameter(
-        0.35, "1", "assumed; of people over 90, 80 % could not at least once in a year", "The same at 90.", ge=0, le=1
+        0.35,
+        "1",
+        "fitted: with `falls_seen`, 54 % of falls of people over 90 end with being found, BMJ 2008;337:a2227",
+        "The same at 90.",
+        ge=0,
+        le=1,
     )
     falls_seen: float = parameter(0.18, "1", "BMJ 2008;337:a2227: 82 % were alone", "Falls that are seen.", ge=0, le=1)
     sos_after_fall: float = parameter(
-        0.2, "1", "BMJ 2008;337:a2227: most who lay long did not call", "Lying people who press.", ge=0, le=1
+        0.2, "1", "assumed; most who lay long did not, BMJ 2008;337:a2227", "Lying people who press.", ge=0, le=1
     )
     help_mean_h: float = parameter(
         1.75,
         "h",
-        "fitted: 30 % of falls of people over 90 lie an hour or more, BMJ 2008;337:a2227; family and neighbours",
+        "assumed, family and neighbours of people living alone; so 30 % of falls from 90 years on lie an hour or more. "
+        "In a cohort with care homes 30 % of those who fell did so at least once in a year, BMJ 2008;337:a2227",
         "Until somebody happens to find one lying.",
         gt=0,
         le=72,
@@ -174,13 +185,13 @@ class CareParameters(Parameters):
     infections_per_year: float = parameter(
         1.2,
         _RATE,
-        "Nicholson et al., BMJ 1997;315:1060: people of 60-90 at home",
+        "Nicholson et al., BMJ 1997;315:1060: people of 60-90 at home, upper airways",
         "Respiratory infections.",
         ge=0,
         le=50,
     )
     exacerbations_per_year: float = parameter(
-        0.85, _RATE, "Hurst et al., NEJM 2010;363:1128: moderate COPD", "Exacerbations, with COPD.", ge=0, le=50
+        0.85, _RATE, "assumed, after Hurst et al., NEJM 2010;363:1128, not checked", "With COPD.", ge=0, le=50
     )
     paroxysms_per_year: float = parameter(
         24.0, _RATE, ASSUMED, "Hours of fast, irregular pulse, with atrial fibrillation.", ge=0, le=1_000

@@ -6,9 +6,7 @@ from simulator.parameter import ASSUMED, Parameters, parameter
 class HelpParameters(Parameters):
     """Parameters of volunteers, nurses, ambulances and the telephone."""
 
-    homes_per_volunteer: int = parameter(
-        30, "homes", "assumed, on duty at a time; Shanghai pairs one with five people", "Of an area.", ge=1, le=10_000
-    )
+    homes_per_volunteer: int = parameter(30, "homes", "assumed, on duty at a time", "Of an area.", ge=1, le=10_000)
     volunteer_m_per_s: float = parameter(1.2, "m/s", "assumed: on foot", "Their way through the streets.", gt=0, le=30)
     volunteer_turnout_s: float = parameter(300.0, "s", ASSUMED, "Until they set out.", ge=0, le=86_400)
     homes_per_nurse: int = parameter(
@@ -16,9 +14,7 @@ class HelpParameters(Parameters):
     )
     nurse_m_per_s: float = parameter(4.0, "m/s", "assumed: by electric bicycle", "Their way.", gt=0, le=30)
     nurse_turnout_s: float = parameter(240.0, "s", ASSUMED, "Until they set out.", ge=0, le=86_400)
-    homes_per_ambulance: int = parameter(
-        2_000, "homes", "assumed; China plans one for 50,000 inhabitants", "Homes for each ambulance.", ge=1, le=10_000
-    )
+    homes_per_ambulance: int = parameter(2_000, "homes", ASSUMED, "Homes for each ambulance.", ge=1, le=10_000)
     ambulance_m_per_s: float = parameter(7.0, "m/s", "assumed: in city traffic", "Their way.", gt=0, le=40)
     ambulance_turnout_s: float = parameter(120.0, "s", ASSUMED, "Until they set out.", ge=0, le=86_400)
     search_mean_s: float = parameter(

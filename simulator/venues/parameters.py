@@ -19,7 +19,7 @@ Hours = Annotated[tuple[Hour, Hour, Hour, Hour], Strict(False)]
 
 _BY_USE = "(shopping, leisure, incubator, institute)"
 _MALL = "assumed; usual of Shanghai's malls, sports halls and offices"
-_PTEAM = "PTEAM, Özkaynak et al., J. Expo. Anal. Environ. Epidemiol. 6, 1996"
+_PTEAM = "assumed, after Özkaynak et al. 1996 (PTEAM), not checked"
 
 
 class VenueParameters(RoomParameters):

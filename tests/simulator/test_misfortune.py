@@ -62,14 +62,16 @@ def test_falls_have_the_published_rates_by_sex_and_the_published_share_of_faller
         assert np.mean(fallers[decade]) == pytest.approx(share, abs=0.02)
 
 
-def test_of_people_over_90_as_many_lie_an_hour_or_more_as_published() -> None:
+def test_of_people_over_90_as_many_are_found_on_the_floor_as_published_and_as_many_lie_long_as_assumed() -> None:
     described = ", ".join(f"{{kind: home, id: old-{n}, area: a01, age: 92}}" for n in range(60))
     care = {**CALM, "falls_per_1000_men": 600, "falls_per_1000_women": 600, "hospital_share": 0, "outings_per_day": 0}
     _, truth = (town := build(f"areas: {{a01: {{}}}}\nsites: [{described}]\nparameters: {{care: {care}}}\nboost: 1000"))
     live(town[0], 3 * DAY_S, hear=lambda _: None)
-    long_lies = [end.details["long_lie"] for _, end in spans(truth, "fall")]
-    assert len(long_lies) > 150
-    assert np.mean(long_lies) == pytest.approx(0.30, abs=3 * np.sqrt(0.3 * 0.7 / len(long_lies)) + 0.03)
+    falls = [end.details for _, end in spans(truth, "fall")]
+    assert len(falls) > 150
+    error = 3 * np.sqrt(0.3 * 0.7 / len(falls)) + 0.03
+    assert np.mean([fall["how"] == "found" for fall in falls]) == pytest.approx(0.54, abs=error)
+    assert np.mean([fall["long_lie"] for fall in falls]) == pytest.approx(0.30, abs=error)
 
 
 def test_a_wristband_tells_a_fall_from_a_clap_by_how_little_it_sways_afterwards() -> None:
