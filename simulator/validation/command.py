@@ -18,7 +18,7 @@ def validate(
         str | None, typer.Option("--json", metavar="FILE|-", help="Write one JSON object to this file; - is stdout.")
     ] = None,
     to_html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller samples, without the simulated homes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller samples, without the check `homes`.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="Make only this check; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(envvar="HAINA_SEED", help="Same seed, same findings.")] = 1,
 ) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from simulator.calibration import targets
-from simulator.calibration.homes import HomesHeard, half, hear_homes, recorded_homes
+from simulator.calibration.halves import Halves, as_yaml, committed
+from simulator.calibration.homes import HomesHeard, hear_homes, recorded_homes
 from simulator.calibration.movement import MovementStatistics, measure, step_distance
 from simulator.calibration.surroundings import hear_arrivals, hear_weather
 from simulator.centres.arrivals import WEEKDAY_PROFILE
@@ -61,9 +62,13 @@ def test_the_recorded_homes_themselves_meet_the_targets() -> None:
 
 
 @pytest.mark.skipif("HAINA_DATA" not in os.environ, reason="HAINA_DATA names no folder of recordings")
+def test_the_committed_halves_are_those_of_the_recordings() -> None:
+    recorded = Halves.of_recordings(Path(os.environ["HAINA_DATA"]))
+    assert as_yaml(recorded) == as_yaml(committed())
+
+
 def test_homes_it_was_not_fitted_to_are_as_near_as_the_fitted_ones_are_to_them(movements: MovementStatistics) -> None:
-    recorded = recorded_homes(Path(os.environ["HAINA_DATA"]))
-    fitted, held_out = measure(half(recorded, "odd")), measure(half(recorded, "even"))
+    fitted, held_out = committed()
     between_halves = step_distance(fitted.steps, held_out.steps)
     assert step_distance(movements.steps, held_out.steps) < between_halves + 0.02
     assert movements.per_day == pytest.approx(held_out.per_day, abs=2 * abs(fitted.per_day - held_out.per_day))
