@@ -33,7 +33,7 @@ from simulator.clock import BadSpeed, RunClock
 from simulator.gateway import Gateway, Slice, Window
 from simulator.population import build_town
 from simulator.scenario import Scenario
-from simulator.town import Device, Emission, Town
+from simulator.town import BOOTS, Device, Emission, Town
 from simulator.truth import NoTruth, TruthLedger
 
 log = structlog.get_logger()
@@ -45,7 +45,6 @@ DEFAULT_WINDOW = 20_000
 LATE_READING_MS = 5_000
 """A reading may be handed over this long after its event time (`Device.send(at_s=…)`), so the clock stays behind."""
 
-BOOTS = 1_024  # how often a run can be started in its folder
 
 SLICE_READINGS = 2_000  # what a slice of simulated time should hold: some 20 ms of work
 SLICE_MIN_S, SLICE_MAX_S = 0.05, 900.0

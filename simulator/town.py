@@ -33,6 +33,8 @@ DAY_S = 86_400
 HELD_READINGS = 100_000
 """What a gateway without uplink keeps: days of a large centre. Beyond it, it keeps the oldest: newer readings are not
 taken, and counted in `Site.untaken`."""
+BOOTS = 1_024
+"""How often a run can be started in its folder: the boot's last digits in this base count its starts, from 1."""
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 
 
@@ -241,6 +243,11 @@ class Town:
     def stream(self, entity: str, purpose: str) -> Stream:
         """Random numbers of something that is not a site, such as the weather."""
         return Stream(self.seed, entity, purpose)
+
+    @property
+    def starts(self) -> int:
+        """How often the run was started in its folder, this time included."""
+        return self.boot % BOOTS
 
     @property
     def now_ms(self) -> int:

@@ -13,7 +13,14 @@ INCIDENT = Measurement(
     "incident-desk",
     "A step in the life of an incident, said by the grid station of its area.",
     (
-        Field("number", "int", "1", "The station's number of the incident.", 1, 1_000_000_000),
+        Field(
+            "number",
+            "int",
+            "1",
+            "The station's number of the incident; of a run's start n from n-1 million on.",
+            1,
+            2**31,
+        ),
         Field("incident", "str", "1", "What kind it is.", choices=INCIDENT_KINDS),
         Field("stage", "str", "1", "What happened to it.", choices=STAGES),
         Field("source", "str", "1", "Who found it.", choices=SOURCES),

@@ -7,6 +7,9 @@ the stand-in for a dispatcher: the command `automatic` switches it off and on. T
 trouble is gone; then it is *closed*. Some work does not help, and the incident is *reopened* after a while.
 
 Commands of the device `desk`: `assign` {incident}, `prioritise` {incident, priority 0 … 9}, `automatic` {on}.
+
+Incidents are numbered from 1, and from 1,000,001 when the run is started in its folder for the second time, so that no
+two of a run have the same number.
 """
 
 from collections.abc import Generator, Mapping
@@ -19,7 +22,7 @@ from haina.contract.measurement import Value
 from simulator.crew import Crew
 from simulator.governance.parameters import GovernanceParameters
 from simulator.governance.trouble import Trouble
-from simulator.town import Site
+from simulator.town import Refused, Site
 
 Process = Generator[Any, Any, None]
 
@@ -34,6 +37,7 @@ PRIORITIES = {
     "bin_overflow": 6,
 }
 _MOST_S = 1e8
+_NUMBERS_OF_A_START = 1_000_000  # of one station: centuries
 
 
 class Incident:
@@ -70,7 +74,7 @@ class Station:
         members = max(round(blocks * p.crew_per_block), 1)
         self.crew = Crew(site, "crew", members, p.crew_m_per_s, turnout_s=p.turnout_min * 60)
         self.open: dict[int, Incident] = {}
-        self._opened = 0
+        self._opened = (site.town.starts - 1) * _NUMBERS_OF_A_START
         self._is_automatic = True
         self._draws = site.stream("desk")
         self._desk.commands |= {
@@ -194,19 +198,22 @@ class Station:
 
     # -- commands ------------------------------------------------------------------------------
 
-    def _obey_assign(self, args: Mapping[str, Any]) -> str | None:
-        incident = self.open.get(args.get("incident", 0))
+    def _named(self, args: Mapping[str, Any]) -> Incident:
+        number = args.get("incident")
+        incident = self.open.get(number) if isinstance(number, int) and not isinstance(number, bool) else None
         if incident is None:
-            return f"there is no open incident {args.get('incident')!r}"
+            raise Refused(f"there is no open incident {number!r}")
+        return incident
+
+    def _obey_assign(self, args: Mapping[str, Any]) -> str | None:
+        incident = self._named(args)
         if incident.assigned.triggered:
             return f"incident {incident.number} is assigned already"
         self._assign(incident)
         return None
 
     def _obey_prioritise(self, args: Mapping[str, Any]) -> str | None:
-        incident, priority = self.open.get(args.get("incident", 0)), args.get("priority")
-        if incident is None:
-            return f"there is no open incident {args.get('incident')!r}"
+        incident, priority = self._named(args), args.get("priority")
         if not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority <= 9:
             return f"a priority is a whole number from 0 to 9, got {priority!r}"
         if any(member.errand == incident.errand for member in self.crew.members):

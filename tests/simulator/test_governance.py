@@ -1,7 +1,9 @@
 """Street governance: troubles, reports, incidents from opening to closing, crews, commands."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 
 from haina.contract.governance import INCIDENT_KINDS
 from simulator.governance.parameters import GovernanceParameters
+from simulator.run import begin
 from simulator.town import Town
-from tests.simulator.towns import DAY_S, HOUR_S, TruthList, build, by_device, command, live, readings
+from tests.simulator.towns import DAY_S, HOUR_S, MIDNIGHT_MS, TruthList, build, by_device, command, live, readings
 
 DAYS = 10
 BUSY = {"parking_per_day": 6, "noise_per_day": 2, "leaks_per_year": 90, "lift_mtbf_d": 6, "flooding_per_rain_h": 0.3}
@@ -53,6 +56,18 @@ def test_every_incident_goes_from_opening_to_closing_and_only_the_closed_are_reo
     stages = Counter(said.stage for steps in known.values() for _, said in steps)
     assert stages["reopened"] > 10
     assert {said.incident for steps in known.values() for _, said in steps} == set(INCIDENT_KINDS)
+
+
+def test_no_number_comes_again_when_a_run_goes_on_in_its_folder(tmp_path: Path) -> None:
+    numbers: list[int] = []
+    for _ in range(2):
+        state = begin(tmp_path, "streets", 1, MIDNIGHT_MS)
+        town, _ = build(streets(2, **BUSY), start_ms=state.start_ms, boot=state.boot)
+        live(town, DAY_S)
+        numbers += sorted({said.number for _, _, said in readings(town, "incident")})
+        replace(state, reached_ms=town.now_ms).save(tmp_path)
+    assert numbers[0] == 1
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_times_and_deadlines_are_what_the_steps_say(busy) -> None:
@@ -187,6 +202,7 @@ def test_a_prioritised_incident_is_seen_to_before_those_that_came_earlier() -> N
     [
         ("assign", {}, "there is no open incident None"),
         ("assign", {"incident": 99}, "there is no open incident 99"),
+        ("assign", {"incident": [1]}, "there is no open incident [1]"),
         ("prioritise", {"incident": 1, "priority": 12}, "a priority is a whole number from 0 to 9, got 12"),
         ("automatic", {"on": "yes"}, "`on` is true or false, got 'yes'"),
     ],

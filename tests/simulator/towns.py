@@ -39,10 +39,10 @@ class TruthList:
         return [happening for happening in self.happenings if happening.kind == kind]
 
 
-def build(text: str, *, seed: int = 1, start_ms: int = MIDNIGHT_MS) -> tuple[Town, TruthList]:
+def build(text: str, *, seed: int = 1, start_ms: int = MIDNIGHT_MS, boot: int = 1) -> tuple[Town, TruthList]:
     """A town of the scenario in `text` (a title is added), and its truth."""
     truth = TruthList()
-    town = Town(seed=seed, start_ms=start_ms, run="test", boot=1, truth=truth)
+    town = Town(seed=seed, start_ms=start_ms, run="test", boot=boot, truth=truth)
     build_town(parse(f"title: A town for a test\n{text}", "test.yaml"), town)
     return town, truth
 
