@@ -58,18 +58,25 @@ DeviceKey = tuple[str, str, str]
 """Area, site, device."""
 
 
+ROUNDS: Final = 3
+"""So often what is right behind a hole must have come again before the hole is given up although much is said again.
+A gateway says again in order, so one that still had the readings would have said them first; once may be the broker."""
+
+
 class Mark(NamedTuple):
-    """Since when there is a hole below the number `through`, and how far all was filled then."""
+    """Since when there is a hole, between `filled` and `behind`, of those below the number `through`."""
 
     since_s: float
     through: int
     filled: int
+    behind: int
+    stands_s: float  # since when, however much was said again meanwhile
 
 
 class Sequence:
     """The numbers received from one device in one boot."""
 
-    __slots__ = ("above", "boot", "contiguous", "elsewhere", "floor", "gaps", "highest", "mark", "missing")
+    __slots__ = ("above", "boot", "contiguous", "elsewhere", "floor", "gaps", "highest", "mark", "missing", "rounds")
 
     def __init__(self, boot: int) -> None:
         self.boot = boot
@@ -81,6 +88,7 @@ class Sequence:
         self.elsewhere = 0  # numbers that another collector has
         self.floor = 0  # up to here holes were forgotten
         self.mark: Mark | None = None  # not persisted
+        self.rounds = 0  # how often what is right behind the marked hole came again
 
     def add(self, seq: int, device: "Device") -> bool:
         """Take a reading's number; False if it had come before. Counts into `device` what was out of order."""
@@ -93,6 +101,7 @@ class Sequence:
             return True
         if seq > contiguous:
             if seq in self.above:
+                self.rounds += self.mark is not None and seq == self.mark.behind
                 return False
             if self.above and seq < self.highest:
                 device.reordered += 1
@@ -119,14 +128,24 @@ class Sequence:
         while self.above and self.contiguous < through:
             self._give_up_first()
 
-    def take_over(self, through: int) -> None:
-        """Learn that another collector has everything through this number; what came here as well stays counted."""
-        if through > self.contiguous:
-            came = {seq for seq in self.above if seq <= through}
-            self.elsewhere += through - self.contiguous - len(came)
-            self.above -= came
-            self.contiguous = through
-            self._absorb()
+    def take_over(self, through: int) -> bool:
+        """Learn that another collector has everything through this number; False if that was no news.
+
+        What came here as well stays counted.
+        """
+        if through <= self.contiguous:
+            return False
+        came = {seq for seq in self.above if seq <= through}
+        self.elsewhere += through - self.contiguous - len(came)
+        self.above -= came
+        self.contiguous = through
+        self._absorb()
+        return True
+
+    def watch_hole(self, now_s: float, through: int) -> None:
+        """Begin the wait for the first hole, and with it for those up to the number `through`."""
+        self.mark = Mark(now_s, through, self.contiguous, min(self.above), now_s)
+        self.rounds = 0
 
     def _give_up_first(self) -> None:
         first, last = self.contiguous + 1, min(self.above) - 1
@@ -238,13 +257,13 @@ class Device:
             gap_ms = min(gap_ms, max(SILENCE_HABITS * self.habit_ms, LEAST_SILENCE_MS))
         self.habit_ms = gap_ms
 
-    def take_over(self, boot: int, through: int) -> None:
-        """Learn that another collector has everything of this boot through that number."""
+    def take_over(self, boot: int, through: int) -> bool:
+        """Learn that another collector has everything of this boot through that number; False if that was no news."""
         for sequence in self.sequences:
             if sequence.boot == boot:
-                sequence.take_over(through)
-                return
+                return sequence.take_over(through)
         self._begin(boot).take_over(through)
+        return True
 
     def _begin(self, boot: int) -> Sequence:
         self._retire(self.previous)
@@ -444,16 +463,16 @@ class Accounting:
     def take_over(self, key: DeviceKey, boot: int, through: int, notes: Notes) -> None:
         """Begin a device where another collector's watermark ends. Raises `TooManyDevices`."""
         device = self.device(key)
-        device.take_over(boot, through)
-        notes.taken_over.append((key, boot, through))
-        self.touch(device)
+        if device.take_over(boot, through):
+            notes.taken_over.append((key, boot, through))
+            self.touch(device)
 
     def give_up_stale(self, now_s: float, after_s: float, notes: Notes) -> int:
         """Give up holes that have stood for `after_s` seconds while nothing was said again; answer how many readings.
 
         A gateway says again in order, and on a slow line that takes long. While a hole of the site is being filled, or
         what is said again is known already, the turn of its other holes will come: to give one up before would let
-        the gateway forget readings that nobody has.
+        the gateway forget readings that nobody has. But where its turn has been `ROUNDS` times, it has not got them.
         """
         waiting: dict[Site, list[tuple[Device, int, Sequence, Mark]]] = {}
         for device in self.devices.values():
@@ -462,7 +481,7 @@ class Accounting:
                 if not sequence.above:
                     sequence.mark = None
                 elif mark is None or sequence.contiguous >= mark.through:
-                    sequence.mark = Mark(now_s, sequence.highest, sequence.contiguous)
+                    sequence.watch_hole(now_s, sequence.highest)
                     device.site.known_already = device.site.duplicates
                 else:
                     waiting.setdefault(device.site, []).append((device, index, sequence, mark))
@@ -472,13 +491,16 @@ class Accounting:
             said_again |= any(sequence.contiguous > mark.filled for _, _, sequence, mark in holes)
             site.known_already = site.duplicates
             for device, index, sequence, mark in holes:
-                if said_again:
-                    sequence.mark = Mark(now_s, mark.through, sequence.contiguous)
-                elif now_s - mark.since_s >= after_s:
-                    before = sequence.missing
-                    sequence.give_up(mark.through)
+                in_vain = sequence.rounds >= ROUNDS and now_s - mark.stands_s >= after_s
+                if sequence.contiguous > mark.filled:
+                    sequence.watch_hole(now_s, mark.through)
+                elif said_again and not in_vain:
+                    sequence.mark = mark._replace(since_s=now_s)
+                elif in_vain or now_s - mark.since_s >= after_s:
+                    before, through = sequence.missing, mark.behind if in_vain else mark.through
+                    sequence.give_up(through)
                     given_up += sequence.missing - before
-                    notes.given_up.append((device.key, index, mark.through))
+                    notes.given_up.append((device.key, index, through))
                     sequence.mark = None
                     self.touch(device)
         return given_up

@@ -178,6 +178,8 @@ class Ingest:
         self._wall_s = wall_s
         self._entries: dict[bytes, _Entry] = {}
         self._max_topics = 2 * accounting.max_devices
+        self._let_go: dict[tuple[str, str], Watermark] = {}
+        """What gateways say that they cannot say again: were it not here, another collector would have it."""
         self._number = 0
         self._since_s = 0.0
         self.epoch = 0
@@ -323,7 +325,10 @@ class Ingest:
             self.gateways.pop(site, None)
             self._gateways_told[site] = None
         elif site in self.gateways or len(self.gateways) < self.accounting.max_devices:
-            self.gateways[site] = self._gateways_told[site] = decode(Status, payload).online
+            status = decode(Status, payload)
+            self.gateways[site] = self._gateways_told[site] = status.online
+            if status.durable:
+                self._let_go[site] = Watermark(status.boot, status.durable)
         else:
             raise Rejected("devices", f"too many gateways: {len(self.gateways):,} are known already (--max-devices)")
         self._heard += 1
@@ -388,6 +393,9 @@ class Ingest:
 
     def take(self) -> Transaction:
         """Everything pending, to be committed; what arrives from now on is the next transaction's."""
+        for site, watermark in self._let_go.items():
+            self.take_over(site, watermark)
+        self._let_go.clear()
         self._seal()
         counters = self.counters
         counters["received"] += self.pending_messages - self._heard

@@ -6,7 +6,8 @@ is handed over, and never speaks for it again. Its journal still ships what it h
 
 *Taking over.* A collector that is new to an area first reads the watermarks that the broker retains and begins every
 device there: what they cover is the last collector's, what comes after is new. Readings that were said while nobody
-listened are covered by no watermark, so their gateways say them again.
+listened are covered by no watermark, so their gateways say them again. Where the broker has forgotten a watermark, the
+gateway has not: its status says what it was told and has let go of (`Ingest.take`).
 
 Which areas are served is part of the journal. So a kill -9 anywhere in between only means that the step is done again,
 and a restart without a change does none of this. If the two overlap after all, both have some readings, which the same

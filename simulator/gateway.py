@@ -7,6 +7,9 @@ reading until the collector's retained *watermark* for the site covers it, and s
 - when a watermark comes and leaves it uncovered for a while (a gap), and
 - after a long silence, ever more rarely, because a collector that is down will come back.
 
+What a watermark has covered it lets go of, and says so in its status (`Status.durable`): the broker may forget the
+watermark, and a collector that takes the area over would wait for readings that nobody can say.
+
 The collector drops what it already has, so saying it again is safe. All gateways of a run share one `Window`:
 when it is full the town's clock waits, so nothing is ever dropped here. That is the closed loop, and it is also
 what keeps an embedded broker's bounded log from overflowing during a backfill.
@@ -125,6 +128,7 @@ class Gateway:
         self._gap_s = GAP_RESEND_S
         self._suspected: _Held | None = None  # the first reading said, that a watermark left uncovered
         self._silence_s = SILENCE_RESEND_S
+        self._durable: dict[str, int] = {}  # as watermarks have told
         self._obeyed: dict[str, None] = {}
         self._status_due = False
         self._watermark_topic = str(Topic(TopicClass.WATERMARK, site.area, site.id, "gateway", "durable")).encode()
@@ -183,7 +187,7 @@ class Gateway:
             connection.publish([(self._status_topic, encode(self._status()))], retain=True)
 
     def _status(self) -> Status:
-        return Status(online=self.site.held is None, boot=self._boot, time=self.site.town.now_ms)
+        return Status(self.site.held is None, self._boot, self.site.town.now_ms, self._durable)
 
     def publish_clock(self, clock: Clock) -> None:
         """Tell the town's time; dropped when not connected, because the next one replaces it."""
@@ -279,6 +283,7 @@ class Gateway:
         if watermark.boot != self._boot:
             return  # an earlier life's
         durable = watermark.durable
+        self._durable |= {device: seq for device, seq in durable.items() if seq > self._durable.get(device, 0)}
         freed = self._free(self._sent, durable)
         if not self._sent:  # after a reconnect, readings that were durable all along wait to be said again
             freed_unsent = self._free(self._unsent, durable)

@@ -35,11 +35,16 @@ class Meta(msgspec.Struct, omit_defaults=True):
 
 
 class Status(msgspec.Struct, omit_defaults=True):
-    """Whether a gateway is connected; retained. The broker sends the will `online: false` when it vanishes."""
+    """Whether a gateway is connected; retained. The broker sends the will `online: false` when it vanishes.
+
+    `durable` is what a watermark had told it before: up to there it has let go of its readings and can say none of them
+    again. So a collector that is new here knows where to begin, even if the broker has forgotten the watermark.
+    """
 
     online: bool
     boot: BOOT
     time: TIME_MS | None = None
+    durable: dict[str, SEQ] = {}
 
 
 class Command(msgspec.Struct, omit_defaults=True):

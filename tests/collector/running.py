@@ -39,13 +39,13 @@ class RunningCollector:
         self.url = ""
         self.first_line = ""
         self._broker = broker
-        self._options = options
+        self.options = options
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start, and wait for its one line; RuntimeError, with what it logged, if there is none."""
         self._process = run_collector_command(
-            "collect", "--broker", self._broker.url, "--data", str(self.folder), "--http", "127.0.0.1:0", *self._options
+            "collect", "--broker", self._broker.url, "--data", str(self.folder), "--http", "127.0.0.1:0", *self.options
         )
         assert self._process.stdout is not None
         self.first_line = self._process.stdout.readline()

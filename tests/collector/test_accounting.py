@@ -98,12 +98,27 @@ def test_no_gap_of_a_site_is_given_up_while_its_gateway_says_again_what_is_befor
     for seq in range(2, 12):  # a slow line: one reading every 10 s, and the second device's come later
         assert accounting.give_up_stale(10.0 * seq, 30.0, notes) == 0
         if known_already:
-            assert not take(first, 100)
+            assert not take(first, 1)
             accounting.duplicate(first, notes)
         else:
             take(first, seq)
     assert accounting.give_up_stale(120.0, 30.0, notes) == 0
     assert accounting.give_up_stale(150.0, 30.0, notes) > 0, "then nothing more was said again"
+
+
+def test_a_gap_that_its_gateway_passes_by_again_and_again_is_given_up_and_later_ones_are_not() -> None:
+    """A gateway that says for ever again what waits behind a hole would never be told to stop."""
+    accounting, notes = Accounting(), Notes()
+    device = accounting.device(KEY)
+    for seq in (4, 5, 9):
+        take(device, seq)
+    for turn in range(6):
+        assert accounting.give_up_stale(10.0 * turn, 30.0, notes) == (3 if turn == 3 else 0)
+        for seq in (4, 5, 9):
+            assert not take(device, seq)
+            accounting.duplicate(device, notes)
+    assert (device.current.contiguous, device.missing) == (5, 3)
+    assert notes.given_up == [(KEY, 0, 4)], "what a restart will do again"
 
 
 def test_a_gap_is_not_given_up_for_the_time_in_which_nothing_could_come() -> None:

@@ -299,6 +299,26 @@ def test_gateways_are_online_offline_or_forgotten_as_their_status_says() -> None
     assert ingest.gateways == {("caoyang", "home-2"): False}
 
 
+def test_what_a_gateway_has_let_go_of_is_had_elsewhere_unless_it_is_here_whenever_it_says_so() -> None:
+    def let_go(through: int) -> Publish:
+        status = Status(True, 1, durable={"wearable-1": through, "Not a level": 5})
+        return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(status))
+
+    ingest = build_ingest()
+    ingest.receive([publish(101), let_go(100), publish(103)])
+    first = ingest.take()
+    device = ingest.accounting.devices[("caoyang", "home-1", "wearable-1")]
+    assert (device.received, device.elsewhere, device.waited_for, device.current.contiguous) == (2, 100, 1, 101)
+    ingest.receive([publish(100), publish(102), let_go(103)])
+    second = ingest.take()
+    assert (device.received, device.elsewhere, device.duplicates, device.current.contiguous) == (3, 100, 1, 103)
+    after = Accounting()
+    for batch in (*first.batches, *second.batches):
+        after.replay(batch.group.points)
+        after.replay_notes(batch.notes.state())
+    assert after.devices[device.key].state() == device.state()
+
+
 def test_everything_pending_is_one_transaction_and_numbers_go_on() -> None:
     ingest = build_ingest()
     assert not ingest.pending

@@ -241,3 +241,35 @@ def test_an_area_is_handed_over_although_others_are_never_quiet(tmp_path: Path) 
 
     with mosquitto_broker() as broker:
         asyncio.run(hand_over())
+
+
+def test_an_area_is_taken_over_although_its_broker_forgot_everything_in_between(tmp_path: Path) -> None:
+    """Killed before it saved anything, the broker has no watermark to begin at: gateways say what they let go of."""
+    with mosquitto_broker() as broker, haina_store(tmp_path / "store") as store:
+        options = ("--store", store.url, "--client-id")
+        with (
+            haina_collect(broker, tmp_path / "first", *options, "first", "--areas", "a01,a02,town") as keeps,
+            running_town(broker, tmp_path / "town") as town,
+        ):
+            keeps.until(lambda found: found["counters"]["journaled"] > 4_000)
+            keeps.kill()
+            keeps.options = (*options, "first", "--areas", "a01,town")
+            keeps.start()
+            keeps.until(lambda found: found["broker"]["connected"] and not found["areas"]["handing_over"])
+            broker.kill()
+            broker.start()
+            keeps.until_connected()
+            with haina_collect(broker, tmp_path / "second", *options, "second", "--areas", "a02") as takes:
+                takes.until(lambda found: found["counters"]["journaled"] > 1_000)
+                found = until_at_rest(town, keeps, takes)
+                summary = town.stop()
+                assert summary["outstanding"] == 0
+                for each in found:
+                    assert_accounts_close(each)
+                    assert each["counters"]["missing"] == each["counters"]["rejected"] == 0
+                assert sum(each["counters"]["journaled"] for each in found) == summary["published"]
+                assert found[1]["counters"]["elsewhere"] > 0
+                assert all(row["waiting"] == 0 for row in takes.status("/status?devices=1")["device_table"])
+        audit = run_store_command("audit", "--sent", str(town.sent), "--store", store.url, "--json")
+        printed, complained = audit.communicate(timeout=TIMEOUT_S)
+        assert json.loads(printed)["clean"], (printed, complained)

@@ -212,10 +212,15 @@ def test_a_gateway_says_who_it_is_and_the_broker_says_when_it_vanished() -> None
                 await home.until(lambda: meta in home.collector.others)
                 assert decode(Status, home.collector.others[status]).online
                 assert decode(Meta, home.collector.others[meta]).labels == {"room": "kitchen"}
+                home.say(5)
+                await home.until(lambda: home.window.outstanding == 0)
                 connection = home.gateway._connection
                 assert connection is not None
                 connection.abort()
                 await home.until(lambda: not decode(Status, home.collector.others[status]).online)
+                await home.until(lambda: decode(Status, home.collector.others[status]).online)
+                let_go = {"pir-kitchen": 3, "pir-bedroom": 2}
+                assert decode(Status, home.collector.others[status]).durable == let_go, "it can say none of them again"
 
     asyncio.run(scene())
 
