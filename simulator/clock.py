@@ -26,6 +26,10 @@ class BadSpeed(ValueError):
     """A speed, step or pause that cannot be had; the message is one sentence."""
 
 
+class PastPresent(BadSpeed):
+    """A speed or step that would pass the present, and may not unless `future` allows it."""
+
+
 @dataclass
 class RunClock:
     """Says how far simulated time may go. `now_ms` is where the town is."""
@@ -78,7 +82,7 @@ class RunClock:
         """Change the speed from now on; `future` allows it to pass the present. Raises BadSpeed."""
         _check_speed(speed)
         if speed > 1 and not future and self.now_ms > wall_ms - PRESENT_MS:
-            raise BadSpeed("the town is at the present and keeps pace with it; send future: true to run ahead")
+            raise PastPresent("the town is at the present and keeps pace with it; send future: true to run ahead")
         self.speed = speed
         self.future = future
         self._anchor(wall_ms)
@@ -95,7 +99,7 @@ class RunClock:
         if not 0 < step_s <= 86_400:
             raise BadSpeed(f"a step is more than 0 and at most 86400 simulated seconds (got {step_s:g})")
         if not self.future and self.now_ms + step_s * 1000 > self.wall_ms:
-            raise BadSpeed("a step may not pass the present; send future: true to allow it")
+            raise PastPresent("a step may not pass the present; send future: true to allow it")
         self._steps_until_ms = self.now_ms + round(step_s * 1000)
 
     def _settle_phase(self, wall_ms: int) -> None:

@@ -29,11 +29,11 @@ from haina.contract import Clock, Command, Phase, Reply, Topic, TopicClass, enco
 from haina.credentials import CLOCK_SITE, BadCredentials
 from haina.ledger import SentDevice, SentLedger
 from haina.mqtt.connection import BrokerAddress
-from simulator.clock import BadSpeed, RunClock
+from simulator.clock import BadSpeed, PastPresent, RunClock
 from simulator.gateway import Gateway, Slice, Window
 from simulator.population import build_town
 from simulator.scenario import Scenario
-from simulator.town import BOOTS, Device, Emission, Town
+from simulator.town import BOOTS, Device, Emission, Refused, Town
 from simulator.truth import NoTruth, TruthLedger
 
 log = structlog.get_logger()
@@ -462,7 +462,7 @@ class LiveRun:
 
     def _obey(self, topic: Topic, command: Command) -> Reply:
         reply = self._town.obey(topic, command)
-        if topic.site != self._desk.site.id:
+        if topic.site != self._desk.site.id and not self._town.is_question(topic):
             entry = {"time": self._town.now_ms, "topic": str(topic), "command": json.loads(encode(command))}
             self._commands.write(json.dumps(entry) + "\n")
             self._commands.flush()
@@ -483,6 +483,8 @@ class LiveRun:
                 self._clock.pause(bool(args["paused"]), wall_ms)
             if "step_s" in args:
                 self._clock.step(float(args["step_s"]))
+        except PastPresent as error:
+            raise Refused(str(error), needs="future") from None
         except (BadSpeed, TypeError, ValueError) as error:
             return str(error)
         self._woken.set()

@@ -64,13 +64,17 @@ CommandHandler = Callable[[Mapping[str, Any]], str | dict[str, Any] | None]
 
 
 class Refused(Exception):
-    """Raised by a command's handler instead of returning that sentence."""
+    """Raised by a command's handler instead of returning that sentence; `values` go into the reply."""
+
+    def __init__(self, reason: str, **values: Any) -> None:
+        super().__init__(reason)
+        self.values = values
 
 
 class Device:
     """Something that speaks for itself. Made by `Site.device`."""
 
-    __slots__ = ("commands", "id", "kind", "labels", "position", "seq", "site", "topics")
+    __slots__ = ("commands", "id", "kind", "labels", "position", "questions", "seq", "site", "topics")
 
     def __init__(self, site: "Site", device_id: str, kind: str, labels: dict[str, str]) -> None:
         self.site = site
@@ -81,6 +85,8 @@ class Device:
         self.seq = 0
         self.topics: dict[str, bytes] = {}
         self.commands: dict[str, CommandHandler] = {}
+        self.questions: dict[str, CommandHandler] = {}
+        """Commands that change nothing, and so are in no ledger of commands."""
 
     def __repr__(self) -> str:
         return f"<Device {self.site.area}/{self.site.id}/{self.id}>"
@@ -273,9 +279,9 @@ class Town:
     def obey(self, topic: Topic, command: Command) -> Reply:
         """Let the addressed device obey a command now."""
 
-        def reply(answer: str | dict[str, Any] | None) -> Reply:
+        def reply(answer: str | dict[str, Any] | None, **values: Any) -> Reply:
             if isinstance(answer, str):
-                return Reply(id=command.id, time=self.now_ms, done=False, reason=answer)
+                return Reply(id=command.id, time=self.now_ms, done=False, reason=answer, values=values)
             return Reply(id=command.id, time=self.now_ms, done=True, values=answer or {})
 
         site = self.sites.get(topic.site)
@@ -285,13 +291,19 @@ class Town:
         assert site is not None
         if site.held is not None:
             return reply(f"{site.id} has no {'uplink' if site.has_power else 'power'} and cannot be reached")
-        handler = device.commands.get(topic.name)
+        handler = device.commands.get(topic.name) or device.questions.get(topic.name)
         if handler is None:
-            known = ", ".join(sorted(device.commands)) or "none"
+            known = ", ".join(sorted(device.commands | device.questions)) or "none"
             return reply(f"a {device.kind} does not know the command {topic.name!r}; it knows {known}")
         if command.expires < self.now_ms:
             return reply("the command had expired")
         try:
             return reply(handler(command.args))
         except Refused as refused:
-            return reply(str(refused))
+            return reply(str(refused), **refused.values)
+
+    def is_question(self, topic: Topic) -> bool:
+        """Whether a command to this topic changes nothing."""
+        site = self.sites.get(topic.site)
+        device = site.devices.get(topic.device) if site and site.area == topic.area else None
+        return device is not None and topic.name in device.questions

@@ -1,4 +1,17 @@
-"""What the streets report, and the incidents that their grid stations open, assign, work on and close."""
+"""What the streets report, and the incidents that their grid stations open, assign, work on and close.
+
+A station is told what to do by commands to its desk, `haina/v1/command/{area}/{station}/desk/{name}`:
+
+| command      | args                       | reply                                                          |
+|--------------|----------------------------|----------------------------------------------------------------|
+| `incidents`  |                            | `automatic`, `free_members`, `open_incidents` and `incidents`  |
+| `assign`     | `incident`                 | done, while nobody was told to see to it                       |
+| `prioritise` | `incident`, `priority` 0-9 | done, while nobody has set out                                 |
+| `automatic`  | `on`                       | done: whether the station assigns by itself                    |
+
+The first changes nothing. It lists at most `MOST_LISTED` incidents, those that nobody sees to first, with their number,
+kind, block, stage, priority, when they were opened (ms) and whether they are overdue.
+"""
 
 from haina.contract.measurement import Field, Measurement
 
@@ -7,6 +20,9 @@ SOURCES = ("sensor", "resident")
 STAGES = ("opened", "assigned", "arrived", "closed", "reopened")
 OUTCOMES = ("resolved", "moved_on", "nothing_found")
 LIFT_STATES = {0: "running", 1: "fault"}
+
+INCIDENT_DESK = "desk"  # the device of a grid station that takes the commands
+MOST_LISTED = 50
 
 INCIDENT = Measurement(
     "incident",

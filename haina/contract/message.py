@@ -56,7 +56,10 @@ class Command(msgspec.Struct, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
-    """What became of the command with this `id`; `reason` is one sentence when it was not done."""
+    """What became of the command with this `id`; `reason` is one sentence when it was not done.
+
+    `values` say more to programs: what was found or begun, or that the command would be done with `needs: true`.
+    """
 
     id: str
     time: TIME_MS

@@ -6,7 +6,7 @@ the stand-in for a dispatcher: the command `automatic` switches it off and on. T
 (`simulator/crew.py`), urgent ones first, until a member has *arrived*. There is work to do, or nothing to find, or the
 trouble is gone; then it is *closed*. Some work does not help, and the incident is *reopened* after a while.
 
-Commands of the device `desk`: `assign` {incident}, `prioritise` {incident, priority 0 … 9}, `automatic` {on}.
+The desk's commands are those of `haina.contract.governance`.
 
 Incidents are numbered from 1, and from 1,000,001 when the run is started in its folder for the second time, so that no
 two of a run have the same number.
@@ -17,7 +17,7 @@ from typing import Any
 
 import simpy
 
-from haina.contract.governance import INCIDENT, INCIDENT_BACKLOG
+from haina.contract.governance import INCIDENT, INCIDENT_BACKLOG, INCIDENT_DESK, MOST_LISTED
 from haina.contract.measurement import Value
 from simulator.crew import Crew
 from simulator.governance.parameters import GovernanceParameters
@@ -53,6 +53,7 @@ class Incident:
         self.priority = PRIORITIES[kind]
         self.assigned: simpy.Event = block.env.event()
         self.is_triaged = False
+        self.stage = "opened"
         self.process: simpy.Process | None = None
 
     @property
@@ -70,7 +71,7 @@ class Station:
 
     def __init__(self, site: Site, blocks: int, p: GovernanceParameters) -> None:
         self._site, self._env, self._p = site, site.env, p
-        self._desk = site.device("desk", "incident-desk")
+        self._desk = site.device(INCIDENT_DESK, "incident-desk")
         members = max(round(blocks * p.crew_per_block), 1)
         self.crew = Crew(site, "crew", members, p.crew_m_per_s, turnout_s=p.turnout_min * 60)
         self.open: dict[int, Incident] = {}
@@ -82,6 +83,7 @@ class Station:
             "prioritise": self._obey_prioritise,
             "automatic": self._obey_automatic,
         }
+        self._desk.questions["incidents"] = self._list_incidents
 
     def told_of(self, kind: str, block: Site, source: str, trouble: Trouble | None) -> None:
         """A sensor or a resident reports something; there may be nothing behind it."""
@@ -176,7 +178,7 @@ class Station:
             "since_opened_s": float(round(min(now - incident.opened_s, _MOST_S))),
             "stage_s": float(round(min(now - incident.step_s, _MOST_S))),
         }
-        incident.step_s = now
+        incident.step_s, incident.stage = now, stage
         self._desk.send(INCIDENT, said | more)
 
     def report_backlog(self, at_s: float) -> None:
@@ -197,6 +199,30 @@ class Station:
         )
 
     # -- commands ------------------------------------------------------------------------------
+
+    def _list_incidents(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """What lies on the desk, what nobody sees to first."""
+        now, start_ms = self._env.now, self._site.town.start_ms
+        order = sorted(
+            self.open.values(), key=lambda each: (each.assigned.triggered, each.priority, each.opened_s, each.number)
+        )
+        return {
+            "automatic": self._is_automatic,
+            "free_members": self.crew.free,
+            "open_incidents": len(order),
+            "incidents": [
+                {
+                    "number": each.number,
+                    "incident": each.kind,
+                    "block": each.block.id,
+                    "stage": each.stage,
+                    "priority": each.priority,
+                    "opened": start_ms + round(each.opened_s * 1000),
+                    "overdue": now > each.deadline_s,
+                }
+                for each in order[:MOST_LISTED]
+            ],
+        }
 
     def _named(self, args: Mapping[str, Any]) -> Incident:
         number = args.get("incident")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from haina.contract import Topic, TopicClass
 from haina.contract.governance import INCIDENT_KINDS
 from simulator.governance.parameters import GovernanceParameters
 from simulator.run import begin
@@ -183,6 +184,25 @@ def test_without_the_stand_in_only_a_command_sends_a_crew_and_with_it_the_others
     assert command(town, "k01", "desk", "automatic", on=True).done
     live(town, town.env.now + 60)
     assert len({said.number for _, _, said in readings(town, "incident") if said.stage == "assigned"}) > 2
+
+
+def test_the_desk_lists_what_nobody_sees_to_first_and_asking_it_changes_nothing() -> None:
+    town = waiting_town()
+    assert command(town, "k01", "desk", "assign", incident=2).done
+    live(town, town.env.now + 1)
+    told = command(town, "k01", "desk", "incidents").values
+    listed = told["incidents"]
+    assert (told["automatic"], told["open_incidents"], told["free_members"]) == (False, len(listed), 2)
+    assert [each["number"] for each in listed] == [1, *range(3, len(listed) + 1), 2]
+    assert {each["stage"] for each in listed[:-1]} == {"opened"}
+    assert listed[-1]["stage"] == "assigned"
+    assert all(each["opened"] <= town.now_ms and each["block"].startswith("b") for each in listed)
+    desk = Topic(TopicClass.COMMAND, "a01", "k01", "desk", "incidents")
+    assert town.is_question(desk)
+    assert not town.is_question(replace(desk, name="assign"))
+    before = len(town.outbox)
+    assert command(town, "k01", "desk", "incidents").values == told
+    assert len(town.outbox) == before
 
 
 def test_a_prioritised_incident_is_seen_to_before_those_that_came_earlier() -> None:
