@@ -40,6 +40,10 @@ _FAVICON = (
 )
 
 
+_OWN_PARTS = {"collector": "line", "governance": "incidents", "help": "hint"}
+"""What a page has between its figures and its charts."""
+
+
 class Part(Element, component="browser/part.js"):
     """A piece of a page that fills itself in the browser."""
 
@@ -93,8 +97,8 @@ def _content(page: Page) -> None:
             _row("figures", figures)
     else:
         _row("figures", figures)
-    if page.id == "collector":
-        Part("line")
+    if page.id in _OWN_PARTS:
+        Part(_OWN_PARTS[page.id])
     _row("charts", charts)
 
 

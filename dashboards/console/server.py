@@ -33,9 +33,10 @@ from dashboards.console.feed import MAX_VIEWERS, Chosen, Feeds, TooMany, Viewer,
 from dashboards.console.headlines import headlines, read_headlines
 from dashboards.console.pulse import Pulse
 from dashboards.console.settings import Settings
-from dashboards.console.town import NotDone, TownWatch
+from dashboards.console.town import NotDone, Site, TownWatch
 from haina import zone
 from haina.command_line import run_until_signalled
+from haina.contract.governance import INCIDENT_DESK
 from haina.contract.help import HELP_DESK
 from haina.contract.topic import BadTopic, check_level
 from haina.query.reader import Reader, StoreError, open_reader
@@ -43,6 +44,7 @@ from haina.query.reader import Reader, StoreError, open_reader
 log = structlog.get_logger()
 
 BROWSER = Path(__file__).parent / "browser"
+GRID_STATION = "grid-station"
 KEEP_ALIVE_S = 15.0  # a silent stream says so, lest something between closes it
 GRACEFUL_S = 1  # how long open requests may take to end after Ctrl-C
 MAX_BODY_BYTES = 4_096
@@ -64,6 +66,7 @@ class ClockWish(msgspec.Struct, forbid_unknown_fields=True):
 
     speed: float | None = None
     paused: bool | None = None
+    future: bool | None = None
 
 
 class KioskWish(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,6 +82,16 @@ class HelpWish(msgspec.Struct, forbid_unknown_fields=True):
 
     site: str
     helper: Literal["volunteer", "nurse", "ambulance", "telephone"]
+
+
+class IncidentWish(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /api/incident`: a command to the desk of a grid station, as its contract says."""
+
+    site: str
+    command: Literal["assign", "prioritise", "automatic"]
+    incident: int | None = None
+    priority: int | None = None
+    on: bool | None = None
 
 
 class Console:
@@ -163,8 +176,7 @@ class Console:
     async def set_clock(self, request: Request) -> Response:
         """Change the clock's speed, or pause it; answer what the simulator replied."""
         wish = await _body(request, ClockWish)
-        args = {name: value for name, value in msgspec.structs.asdict(wish).items() if value is not None}
-        return await self._wish("town", "simulator", "clock", "set", args)
+        return await self._wish("town", "simulator", "clock", "set", _given(wish))
 
     async def restart(self, request: Request) -> Response:
         """Restart a kiosk; answer what it replied."""
@@ -196,13 +208,37 @@ class Console:
         name = "call" if wish.helper == "telephone" else "send"
         return await self._wish(desk.area, desk.site, HELP_DESK, name, args)
 
+    async def incidents(self, request: Request) -> Response:
+        """What lies on the desks of the grid stations that are looked at, as they say it now."""
+        area, site = request.query_params.get("area", ""), request.query_params.get("site", "")
+        every = [each for each in self.town.shown() if each.kind == GRID_STATION]
+        chosen = [each for each in every if each.id == site] or [each for each in every if area in {"", each.area}]
+        return JSONResponse(await asyncio.gather(*(self._on_the_desk(station) for station in chosen)))
+
+    async def _on_the_desk(self, station: Site) -> dict[str, Any]:
+        told = {"site": station.id, "area": station.area}
+        try:
+            reply = await self.town.command(station.area, station.id, INCIDENT_DESK, "incidents", {})
+        except NotDone as failed:
+            return {**told, "problem": str(failed)}
+        return {**told, **reply.values, "problem": reply.reason}
+
+    async def incident(self, request: Request) -> Response:
+        """Tell a grid station what to do; answer what its desk replied."""
+        wish = await _body(request, IncidentWish)
+        station = self.town.sites.get(wish.site)
+        if station is None or station.kind != GRID_STATION:
+            raise HTTPException(404, "no such grid station")
+        args = {name: value for name, value in _given(wish).items() if name not in {"site", "command"}}
+        return await self._wish(station.area, station.id, INCIDENT_DESK, wish.command, args)
+
     async def _wish(self, area: str, site: str, device: str, name: str, args: dict[str, Any]) -> Response:
         try:
             reply = await self.town.command(area, site, device, name, args)
         except NotDone as failed:
             return JSONResponse({"done": False, "reason": str(failed)})
         log.info("a command was answered", command=name, site=site, device=device, done=reply.done)
-        return JSONResponse({"done": reply.done, "reason": reply.reason})
+        return JSONResponse({"done": reply.done, "reason": reply.reason, "needs": reply.values.get("needs")})
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"version": 1, "state": self.pulse.state()})
@@ -221,6 +257,8 @@ class Console:
             ("/api/restart", self.restart, ["POST"]),
             ("/api/dispatch", self.dispatch, ["POST"]),
             ("/api/help", self.help, ["POST"]),
+            ("/api/incidents", self.incidents, ["GET"]),
+            ("/api/incident", self.incident, ["POST"]),
             ("/healthz", self.health, ["GET"]),
         ):
             app.router.add_route(path, answer, methods=methods)
@@ -357,6 +395,11 @@ def _chosen(request: Request) -> Chosen:
         return Chosen(query.get("page", ""), query.get("range", "24h"), query.get("area", ""), query.get("site", ""))
     except ValueError as wrong:
         raise HTTPException(422, str(wrong)) from None
+
+
+def _given(wish: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a body that were sent."""
+    return {name: value for name, value in msgspec.structs.asdict(wish).items() if value is not None}
 
 
 async def _body(request: Request, wanted: type[Any]) -> Any:

@@ -15,7 +15,7 @@ from tests.dashboards import town as made_up
 from tests.dashboards.running_console import SCREENSHOTS, chromium, running_console
 from tests.haina_store import haina_store
 
-EXTRA_HOMES = 2_040 - len(made_up.CENTRES) - len(made_up.HOMES) - 1
+EXTRA_HOMES = 2_040 - len(made_up.CENTRES) - len(made_up.HOMES) - 2
 WAIT_MS = 40_000  # long, for the machine may be busy with everything else
 expect.set_options(timeout=WAIT_MS)
 
@@ -65,7 +65,7 @@ def rig(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _close_pages(rig):
-    rig.town.refuse = ""
+    rig.town.refuse, rig.town.needs, rig.town.incidents = "", {}, []
     rig.town.heard.clear()
     yield
     while rig.contexts:
@@ -247,6 +247,19 @@ def test_a_refused_command_is_shown_with_its_reason(rig):
     expect(page.locator(".clock .answer")).to_have_text("Not done: the town is at the present already")
 
 
+def test_whoever_would_run_ahead_of_the_present_is_told_and_asked_once_more(rig):
+    page = rig.visit("/", cookies=(("haina_language", "zh"),))
+    rig.town.refuse, rig.town.needs = "the town is at the present; send future: true", {"needs": "future"}
+    answer = page.locator(".clock .answer")
+    page.locator("[data-act='60']").click()
+    expect(answer).to_contain_text("小镇已到达现在")
+    rig.town.refuse, rig.town.needs = "", {}
+    answer.get_by_role("button", name="跑到前面").click()
+    expect(answer).to_have_text("已完成")
+    assert rig.town.heard[-1][1].args == {"speed": 60.0, "paused": False, "future": True}
+    rig.town.tell_clock(speed=1.0, paused=True)
+
+
 def test_history_shows_how_far_it_has_come(rig):
     page = rig.visit("/")
     now_ms = rig.town.clock.time
@@ -315,6 +328,62 @@ def test_whoever_is_sent_to_a_home_moves_on_the_map_and_what_they_find_is_told_t
     rig.town.say(area, f"committee-{area}", "volunteer-1", "crew_member", state=0, **at)
     expect(page.locator("[data-members='0']")).to_be_attached()
     assert page.errors == []
+
+
+def test_who_is_under_way_says_what_for_in_the_visitors_language(rig):
+    page = rig.visit("/", cookies=(("haina_language", "zh"),))
+    at = {"longitude_deg": 121.4, "latitude_deg": 31.25, "travel_s": 60.0, "destination": "b01"}
+    errands = {
+        "asked by the console": "控制台指派",
+        "repair kiosk": "维修自助机",
+        "lift_fault 12": "电梯故障 12",
+        "no movement since 8": "no movement since 8",
+    }
+    for errand, shown in errands.items():
+        rig.town.say("a01", "k01", "crew-1", "crew_member", state=1, errand=errand, **at)
+        expect(page.locator(".member.travelling")).to_have_attribute("title", f"crew-1 · 途中 · b01 · {shown}")
+    rig.town.say("a01", "k01", "crew-1", "crew_member", state=0, **at)
+    expect(page.locator("[data-members='0']")).to_be_attached()
+
+
+def test_what_lies_on_a_grid_stations_desk_is_listed_and_can_be_assigned(rig):
+    now_ms, listed = rig.town.clock.time, {"block": "b01", "priority": 1}
+    stuck = {"incident": "lift_fault", "stage": "opened", "opened": now_ms - 900_000, "overdue": True}
+    loud = {"incident": "noise", "stage": "arrived", "opened": now_ms - 60_000, "overdue": False}
+    rig.town.incidents = [{"number": 7, **stuck, **listed}, {"number": 5, **loud, **listed}]
+    page = rig.visit("/governance")
+    desks = page.get_by_role("region", name="On the desks of the grid stations")
+    expect(desks.get_by_role("row", name=re.compile("Lift fault 7.*Not assigned.*15 min ago, overdue"))).to_be_visible()
+    expect(desks.get_by_role("row", name=re.compile("Noise 5.*Crew there"))).to_be_visible()
+    expect(desks.get_by_role("button", name="Noise 5: Assign")).to_have_count(0)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "governance-desks.png")
+    desks.get_by_role("button", name="Lift fault 7: Assign").click()
+    expect(desks.get_by_role("row", name=re.compile("Lift fault 7.*Assigned"))).to_be_visible()
+    expect(desks.get_by_role("status")).to_have_text("Assigned: a crew sets out as soon as one is free")
+    rig.town.refuse = "somebody sees to incident 7 already"
+    desks.get_by_role("button", name="Lift fault 7: To the front").click()
+    expect(desks.get_by_role("status")).to_have_text("Not done: somebody sees to incident 7 already")
+    rig.town.refuse = ""
+    desks.get_by_role("button", name="k01: Assign by hand").click()
+    expect(desks.get_by_role("status")).to_have_text("The station does as told")
+    told = [(str(topic), command.args) for topic, command in rig.town.heard if topic.name != "incidents"]
+    desk = "haina/v1/command/a01/k01/desk"
+    assert told == [
+        (f"{desk}/assign", {"incident": 7}),
+        (f"{desk}/prioritise", {"incident": 7, "priority": 0}),
+        (f"{desk}/automatic", {"on": False}),
+    ]
+    assert page.errors == []
+
+
+def test_the_page_of_help_says_how_to_begin_until_there_is_something_to_show(rig):
+    page = rig.visit("/help?area=a12")
+    expect(page.get_by_role("note")).to_contain_text("Choose a home on the map")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "help-empty.png")
+    page.get_by_label("Area", exact=True).select_option("")
+    expect(page.get_by_role("note")).to_have_count(0)
 
 
 def test_a_dot_on_the_map_can_be_clicked(rig):

@@ -297,11 +297,14 @@ class TownOnBroker:
         self.clock = Clock(run=RUN, time=NOW_MS, speed=1.0, phase=Phase.LIVE, achieved=1.0, paused=True)
         self.heard: list[tuple[Topic, Command]] = []
         self.refuse = ""
+        self.needs: dict[str, object] = {}
+        self.incidents: list[dict[str, object]] = []
         self.sites: dict[str, str] = {
             **dict.fromkeys(CENTRES, "centre"),
             **dict.fromkeys(HOMES, "home"),
             **{f"x{number:04d}": "home" for number in range(1, extra_homes + 1)},
             "w01": "weather",
+            "k01": "grid-station",
         }
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="town")
         self._client.max_queued_messages_set(0)
@@ -361,12 +364,24 @@ class TownOnBroker:
         topic = Topic.parse(message.topic)
         command = decode(Command, message.payload)
         self.heard.append((topic, command))
-        reply = Reply(id=command.id, time=self.clock.time, done=not self.refuse, reason=self.refuse)
+        values = {**self.needs, **self._on_the_desk(topic, command)}
+        reply = Reply(id=command.id, time=self.clock.time, done=not self.refuse, reason=self.refuse, values=values)
         answer = Topic(TopicClass.REPLY, topic.area, topic.site, topic.device, topic.name)
         self._tell(answer, encode(reply), retain=False)
         if not self.refuse and topic.name == "set":
             changes = {name: value for name, value in command.args.items() if name in {"speed", "paused"}}
             self.tell_clock(**changes)
+
+    def _on_the_desk(self, topic: Topic, command: Command) -> dict[str, object]:
+        """What the grid station's desk answers; whom it is told to see to is assigned."""
+        if topic.name == "assign":
+            for incident in self.incidents:
+                if incident["number"] == command.args["incident"]:
+                    incident["stage"] = "assigned"
+        if topic.name != "incidents":
+            return {}
+        here = self.incidents if topic.site == "k01" else []
+        return {"automatic": True, "free_members": 2, "open_incidents": len(here), "incidents": here}
 
     def close(self) -> None:
         self._client.disconnect()

@@ -5,8 +5,10 @@ import { notices } from "/assets/notices.js";
 import { map } from "/assets/map.js";
 import { panel } from "/assets/panel.js";
 import { line } from "/assets/line.js";
+import { incidents } from "/assets/incidents.js";
+import { hint } from "/assets/hint.js";
 
-const PARTS = { header, notices, map, panel, line };
+const PARTS = { header, notices, map, panel, line, incidents, hint };
 
 // Fill an element with a part; answers how to empty it.
 export function fill(element, part, panelId) {

@@ -142,6 +142,18 @@ function clockBlock(offs) {
     buttons.draw(clock);
   }
 
+  function tell(answer, told) {
+    answer.dataset.done = told.done ? "yes" : "no";
+    say(answer, told.done ? t("console.done") : t("console.not_done", { why: told.reason }));
+    silencing = setTimeout(() => say(answer, ""), told.done ? 3_000 : 12_000);
+  }
+
+  // Asked twice, for whoever runs ahead of the present sees in charts what is not yet there by the wall's clock.
+  function ahead(args, answer) {
+    const onclick = async () => tell(answer, await wish("/api/clock", { ...args, future: true }));
+    return h("button", { type: "button", class: "act", "data-act": "future", text: t("console.run_ahead"), onclick });
+  }
+
   function controls(answer) {
     const made = [
       ["pause", null, "console.pause", () => ({ paused: !live.state?.clock?.paused })],
@@ -159,9 +171,12 @@ function clockBlock(offs) {
         const told = await wish("/api/clock", args());
         button.disabled = false;
         button.focus();
-        answer.dataset.done = told.done ? "yes" : "no";
-        say(answer, told.done ? t("console.done") : t("console.not_done", { why: told.reason }));
-        silencing = setTimeout(() => say(answer, ""), told.done ? 3_000 : 12_000);
+        if (told.needs === "future") {
+          answer.dataset.done = "no";
+          answer.replaceChildren(t("console.at_present"), " ", ahead(args(), answer));
+          return;
+        }
+        tell(answer, told);
       });
       return { button, rate, act };
     });

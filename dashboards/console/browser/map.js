@@ -1,8 +1,9 @@
 // The town's map: the drawn zone as vector layers, and every site as a dot on one canvas. No tiles, nobody asked.
 import { leaflet as L } from "nicegui-leaflet";
-import { live, wish } from "/assets/live.js";
-import { colour, h, say } from "/assets/dom.js";
-import { areaName, clockTime, kinds, language, number, says, t } from "/assets/words.js";
+import { live } from "/assets/live.js";
+import { act, answerPlace } from "/assets/act.js";
+import { colour, h } from "/assets/dom.js";
+import { areaName, clockTime, errandName, kinds, language, number, says, t } from "/assets/words.js";
 
 const ORDER = ["outline", "park", "square", "temple", "creek", "pond", "street", "road", "hall", "metro", "area", "station"];
 const STATES = {
@@ -208,7 +209,7 @@ export function map(element) {
         }
       }
       const icon = L.divIcon({ className: `member ${member.state}`, html: h("i"), iconSize: [14, 14] });
-      const words = [member.device, t(`state.${member.state}`), member.destination, member.errand].filter(Boolean).join(" · ");
+      const words = [member.device, t(`state.${member.state}`), member.destination, errandName(member.errand)].filter(Boolean).join(" · ");
       L.marker(at, { icon, title: words, alt: words, keyboard: false }).addTo(memberLayer);
     }
     element.dataset.members = shown;
@@ -279,22 +280,14 @@ export function map(element) {
   }
 
   function faultRow(site, device) {
-    const answer = h("span", { class: "answer", role: "status" });
-    const act = (path, text, label, done) => {
-      const button = h("button", { type: "button", class: "act", text, "aria-label": label });
-      button.addEventListener("click", async () => {
-        button.disabled = true;
-        say(answer, t("console.asked"));
-        const told = await wish(path, { area: site.area, site: site.id, device });
-        button.disabled = false;
-        say(answer, told.done ? done : t("console.not_done", { why: told.reason }));
-      });
-      return button;
-    };
+    const answer = answerPlace();
+    const body = { area: site.area, site: site.id, device };
+    const restart = { text: t("console.restart"), label: t("console.restart_kiosk", { kiosk: device }), done: t("console.restarted") };
+    const dispatch = { text: t("console.dispatch"), label: t("console.dispatch_kiosk", { kiosk: device }), done: t("console.dispatched") };
     return h("p", { class: "fault-row" },
       h("span", { text: t("console.kiosk_in_fault", { kiosk: device }) }),
-      act("/api/restart", t("console.restart"), t("console.restart_kiosk", { kiosk: device }), t("console.restarted")),
-      act("/api/dispatch", t("console.dispatch"), t("console.dispatch_kiosk", { kiosk: device }), t("console.dispatched")),
+      act({ path: "/api/restart", body, answer, ...restart }),
+      act({ path: "/api/dispatch", body, answer, ...dispatch }),
       answer);
   }
 
@@ -304,17 +297,11 @@ export function map(element) {
   }
 
   function helpRow(site) {
-    const answer = h("span", { class: "answer", role: "status" });
-    const buttons = Object.entries(HELPERS).map(([helper, words]) => {
-      const button = h("button", { type: "button", class: "act", text: words() });
-      button.addEventListener("click", async () => {
-        say(answer, t("console.asked"));
-        const told = await wish("/api/help", { site: site.id, helper });
-        say(answer, told.done ? t("console.help_comes") : t("console.not_done", { why: told.reason }));
-        popup.update(); // it has grown
-      });
-      return button;
-    });
+    const answer = answerPlace();
+    const then = () => popup.update(); // it has grown
+    const buttons = Object.entries(HELPERS).map(([helper, words]) =>
+      act({ path: "/api/help", body: { site: site.id, helper }, text: words(), done: t("console.help_comes"), answer, then }),
+    );
     return h("p", { class: "help-row", role: "group", "aria-label": t("console.help_for", { site: site.id }) }, ...buttons, answer);
   }
 

@@ -85,6 +85,21 @@ export function span(seconds) {
   return t("console.span_d", { n: Math.round(seconds / 86_400) });
 }
 
+const ERRANDS = {
+  "asked by the console": () => t("console.errand_asked_by_the_console"),
+  check: () => t("console.errand_check"),
+  "repair kiosk": () => t("console.errand_repair_kiosk"),
+  "refill kiosk": () => t("console.errand_refill_kiosk"),
+};
+
+// What somebody is under way for: what our own models and the console call it, or an incident with its number. Whatever
+// else a command gave as its reason is said as it came.
+export function errandName(errand) {
+  const [, kind, incident] = /^(\w+) (\d+)$/.exec(errand) ?? [];
+  if (kind) return `line.incident_${kind}` in told.text ? `${t(`line.incident_${kind}`)} ${incident}` : errand;
+  return ERRANDS[errand]?.() ?? errand;
+}
+
 export function speed(value) {
   if (value === 0) return t("console.max");
   return `${number(value, value < 10 ? 1 : 0)}×`;
