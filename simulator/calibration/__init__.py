@@ -5,11 +5,16 @@ the recordings themselves are not shipped. `movement` computes the statistics of
 and for simulated homes. Tests compare the two.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+import numpy as np
 import yaml
+
+MOST = 0.9
+"""What is one of many places may be as far from all of them together as this share of the recorded ones is."""
 
 
 class Target(NamedTuple):
@@ -28,9 +33,14 @@ def targets() -> dict[str, Target]:
     return {
         name: Target(
             tuple(entry["value"]) if isinstance(entry["value"], list) else entry["value"],
-            entry["tolerance"],
+            entry["tolerance"] if "tolerance" in entry else as_far_as_most(entry["apart"]),
             entry["unit"],
             entry["source"],
         )
         for name, entry in yaml.safe_load(text).items()
     }
+
+
+def as_far_as_most(apart: Sequence[float]) -> float:
+    """The tolerance that recorded places give, from how far each is from all of them together."""
+    return float(np.quantile(apart, MOST))

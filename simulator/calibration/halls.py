@@ -4,20 +4,29 @@ A recorded hall (Warsaw's municipal offices) is looked at every five minutes: of
 which ticket was called last. A simulated one is a centre that is told to be a hall (`HALL`: its hours, its counters,
 its work) and is looked at in the same way. What follows is computed from such looks alone, by the same code. Waiting is
 Little's: persons waiting over tickets called, of each group and hour.
+
+How far a simulated hall may be off, recorded halls say: each is one of many, too. The distances of each from all of
+them together are committed beside the targets (`apart`) and printed, to be put there, by
+
+    HAINA_DATA=<folder of recordings> python -m simulator.calibration.halls
 """
 
 import csv
 import gzip
+import os
 import re
 from collections import defaultdict
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import typer
 
+from haina.command_line import fail
+from simulator.calibration import Target, targets
 from simulator.calibration.movement import FloatArray
 from simulator.centres import Centre, CentreParameters
 from simulator.town import DAY_S, Town
@@ -25,12 +34,14 @@ from simulator.truth import NoTruth
 from simulator.weather import Weather, WeatherParameters
 
 OPEN_H = range(8, 18)
+_PERCENTILES = {"p50": 50, "p75": 75, "p90": 90, "p95": 95}
 LOOK_S, HOUR_S = 300.0, 3_600.0
 MONDAY_MS = 1_789_920_000_000  # 21 September 2026, midnight in Shanghai
 _LAST_HOLIDAY = date(2020, 1, 6)  # of the recording: until then many offices work half days
 _MONDAY = datetime(2020, 1, 6)  # noqa: DTZ001 -- local time, as recorded
 _MOST_CALLED = 40  # in five minutes; a larger step is a counter set anew
 _LEAST_LOOKS = 8  # of an hour
+LEAST_HOURS = 10  # of single counters, for a hall to say how long a ticket takes
 
 HALL = CentreParameters(
     profile=(0, 0, 0, 0, 0, 0, 0, 0, 74, 103, 139, 157, 153, 139, 128, 75, 23, 10, 0, 0, 0, 0, 0, 0),
@@ -153,6 +164,39 @@ def measure_halls(groups: Groups) -> HallStatistics:
     )
 
 
+def figures(found: HallStatistics) -> dict[str, float | FloatArray]:
+    """What targets speak of, by their names; not a number where there is too little to tell."""
+    open_hours = found.by_hour[list(OPEN_H)]
+    waits_min = np.percentile(found.wait_min, list(_PERCENTILES.values()))
+    is_known = len(found.minutes_per_ticket) >= LEAST_HOURS
+    return {
+        "hall_by_hour": open_hours / open_hours.sum(),
+        "hall_hour_cv": found.hour_cv,
+        "hall_minutes_per_ticket_p50": float(np.median(found.minutes_per_ticket)) if is_known else float("nan"),
+        **{f"hall_wait_{name}_min": float(wait) for name, wait in zip(_PERCENTILES, waits_min, strict=True)},
+        "hall_nobody_waits": found.nobody_waits,
+    }
+
+
+def distance(expected: float | FloatArray | tuple[float, ...], found: float | FloatArray) -> float:
+    """Of two numbers their difference, of two profiles half the sum of differences (total variation)."""
+    apart = np.abs(np.asarray(found) - np.asarray(expected))
+    return float(apart.sum() / 2 if apart.ndim else apart)
+
+
+def measure_each(groups: Groups) -> list[HallStatistics]:
+    """The statistics of each hall by itself."""
+    halls = sorted({hall for hall, _ in groups})
+    return [measure_halls({key: looks for key, looks in groups.items() if key[0] == hall}) for hall in halls]
+
+
+def apart_from(expected: Mapping[str, Target], halls: Iterable[HallStatistics]) -> dict[str, list[float]]:
+    """How far each hall is from what is expected of halls, by target, the nearest first."""
+    each = [figures(found) for found in halls]
+    apart = {name: np.array([distance(expected[name].value, found[name]) for found in each]) for name in each[0]}
+    return {name: np.sort(far[np.isfinite(far)]).round(3).tolist() for name, far in apart.items()}
+
+
 def hear_hall(days: int, *, seed: int = 1) -> Groups:
     """Look at a simulated hall for so many days, from a Monday on."""
     town = Town(seed=seed, start_ms=MONDAY_MS, run="calibration", boot=1, truth=NoTruth())
@@ -212,3 +256,17 @@ def _looks(rows: Iterable[tuple[datetime, int, int, int | None]]) -> list[Look]:
         at_s = (moment - _MONDAY).total_seconds()
         looks.append(Look(at_s, counters, waiting, step if 0 <= step <= _MOST_CALLED else 0))
     return looks
+
+
+def main() -> None:
+    """Print how far each recorded hall is from the targets of halls."""
+    try:
+        recorded = recorded_halls(Path(os.environ["HAINA_DATA"]))
+    except (KeyError, OSError):
+        fail("HAINA_DATA must name the folder of recordings")
+    for name, apart in apart_from(targets(), measure_each(recorded)).items():
+        typer.echo(f"{name}:\n  apart: {apart}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
