@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ class Demo:
             _check_listen(self.listen)
         with self._folder(), self._signals():
             try:
-                urls = self._start()
+                with _taking_ports():
+                    urls = self._start()
                 self._show(screen, urls)
                 backfill_s = self._fill_history(screen, urls["broker"], began_s)
                 self._live()
@@ -390,6 +392,20 @@ def _is_free(host: str, port: int) -> bool:
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ANOTHER_BROKERS}
+
+
+@contextlib.contextmanager
+def _taking_ports() -> Iterator[None]:
+    """Demos of a machine take their ports one after another, or two that start together would choose the same.
+
+    Whose turn it is says a lock on the folder for temporary files, which leaves nothing behind.
+    """
+    turn = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(turn)
 
 
 def _free_port(preferred: int) -> int:

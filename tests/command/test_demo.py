@@ -1,5 +1,6 @@
 """The demo: the whole line with one command, and nothing left behind but its data folder."""
 
+import fcntl
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +114,29 @@ def test_ctrl_c_stops_everything_within_5_seconds_and_leaves_only_the_data_folde
         assert "delete the folder to start anew" in re.sub(r"\s+", " ", out)
         assert not [pid for pid in parts if is_alive(pid)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "one-place.yaml"]
+
+
+def test_two_demos_that_start_together_take_different_ports(tmp_path: Path) -> None:
+    turn = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    folders = [tmp_path / "one" / "data", tmp_path / "other" / "data"]
+    demos = []
+    for data in folders:
+        data.parent.mkdir()
+        command = demo_command(data, "--headless", "--for", "1s", "--history", "1h", "--json")
+        demos.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    deadline_s = time.monotonic() + 60
+    while not all((data / "demo.lock").exists() for data in folders) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert not any(children(demo.pid) for demo in demos), "it began before its turn"
+    os.close(turn)
+    for demo in demos:
+        out, err = demo.communicate(timeout=150)
+        assert demo.returncode == 0, err
+        account = json.loads(out)
+        assert account["published"] == account["stored"] > 300
+        assert account["lost"] == account["duplicates"] == account["rejected"] == 0
 
 
 def test_a_second_demo_on_a_folder_is_refused_and_the_first_does_not_notice(tmp_path: Path) -> None:
