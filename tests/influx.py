@@ -60,7 +60,7 @@ class RunningInflux:
         method = "POST" if post else "GET"
         answer = httpx.request(method, f"{self.url}/query", params=parameters, headers=self._headers(), timeout=20)
         assert answer.status_code == 200, answer.text
-        result = answer.json()["results"][0]
+        result = answer.json().get("results", [{}])[0]  # 2.x answers a DELETE with {}
         assert "error" not in result, result
         series: list[dict[str, object]] = result.get("series", [])
         return series

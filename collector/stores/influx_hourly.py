@@ -91,8 +91,9 @@ class Hourly:
 
     def _rolled_ms(self, declared: Measurement) -> int:
         """When the newest hour of a measurement begins; 0 when there is none."""
-        series = self._query(self.name, f"SELECT last(/_count$/) FROM {quote_name(declared.name)}")
-        return max((int(line["values"][0][0]) // NS_PER_MS for line in series), default=0) if series else 0
+        # Not `last(/_count$/)`: of several fields at once it answers with the start of the range as time.
+        statement = f"SELECT /_count$/ FROM {quote_name(declared.name)} ORDER BY time DESC LIMIT 1"
+        return max((int(line["values"][0][0]) // NS_PER_MS for line in self._query(self.name, statement)), default=0)
 
     def _hours(self, declared: Measurement, start_ms: int, end_ms: int) -> Iterator[str]:
         wanted = [

@@ -4,6 +4,9 @@ Three habits of InfluxQL would otherwise bend the answer. `GROUP BY time()` with
 now and fills every empty window with null, so a time range is always demanded and `fill(none)` always said. A
 subquery's windows carry their start, which may lie before the range, so the outer level needs windows of the same width
 and the range again. And there is no exponent notation, so numbers are written out.
+
+What `haina rollup` has made of old points lies in another bucket: per hour and device, count, mean, min and max of each
+field. A question that fits rollups (`haina.query.value.fits_rollups`) is put together from both, as in SQL.
 """
 
 from collections.abc import Sequence
@@ -11,6 +14,15 @@ from decimal import Decimal
 
 from haina.contract.point import TAGS
 from haina.query.value import Aggregate, Filter, Query
+
+_OF_PARTS = {
+    Aggregate.COUNT: 'sum("count")',
+    Aggregate.SUM: 'sum("sum")',
+    Aggregate.MEAN: 'sum("sum") / sum("count")',
+    Aggregate.MIN: 'min("min")',
+    Aggregate.MAX: 'max("max")',
+    Aggregate.SPREAD: 'max("max") - min("min")',
+}
 
 
 def time_range(start_ms: int, end_ms: int) -> str:
@@ -32,6 +44,36 @@ def compile_influxql(query: Query, *, time_range: str, window: str | None = None
         f'SELECT {_aggregate(query.aggregate, quote_name(query.field))} AS "value" '
         f"FROM {quote_name(query.measurement)} WHERE {' AND '.join(conditions)}"
     )
+    return _grouped(query, statement, time_range, window)
+
+
+def compile_with_hours(query: Query, start_ms: int, end_ms: int, raw_from_ms: int, hours: str) -> str:
+    """The statement for a query that fits rollups: from bucket `hours` before the hour `raw_from_ms`, then from points.
+
+    An hour belongs to the range in which it begins.
+    """
+    measurement, field = quote_name(query.measurement), query.field
+    parts = [part for part in ("count", "sum", "min", "max") if f'"{part}"' in _OF_PARTS[query.aggregate]]
+    where = "".join(f"{_condition(condition)} AND " for condition in query.where)
+    of_hours = {part: quote_name(f"{field}_{part}") for part in ("count", "min", "max")}
+    of_hours["sum"] = f"{quote_name(f'{field}_mean')} * {of_hours['count']}"
+    sources = [
+        f"(SELECT {', '.join(f'{of_hours[part]} AS {quote_name(part)}' for part in parts)} "
+        f"FROM {quote_name(hours)}..{measurement} WHERE {where}{time_range(start_ms, min(end_ms, raw_from_ms))}"
+        f"{_group(None, TAGS)})"
+    ]
+    if end_ms > raw_from_ms:
+        sources.append(
+            f"(SELECT {', '.join(f'{part}({quote_name(field)}) AS {quote_name(part)}' for part in parts)} "
+            f"FROM {measurement} WHERE {where}{time_range(raw_from_ms, end_ms)}{_group('1h', TAGS)})"
+        )
+    span = time_range(start_ms, end_ms)
+    statement = f'SELECT {_OF_PARTS[query.aggregate]} AS "value" FROM {", ".join(sources)} WHERE {span}'
+    return _grouped(query, statement, span, f"{query.window_s}s" if query.window_s else None)
+
+
+def _grouped(query: Query, statement: str, time_range: str, window: str | None) -> str:
+    """The statement in its groups, or by device and then across them."""
     if query.across is None:
         return statement + _group(window, query.group)
     inner = statement + _group(window, TAGS)

@@ -14,6 +14,7 @@ Raw points come as Arrow batches (`batches`), which the audit counts without tou
 import contextlib
 import io
 import re
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ import msgspec
 
 from haina.contract import MEASUREMENTS, Measurement, Point, measurement
 from haina.contract.point import NS_PER_MS, TAGS
-from haina.query.influxql import compile_influxql, quote_name, quote_text, time_range
-from haina.query.value import Query, Series
+from haina.query.influxql import compile_influxql, compile_with_hours, quote_name, quote_text, time_range
+from haina.query.value import HOUR_S, Query, Series, fits_rollups
 from haina.query.wire import Answers, Description, Held, Question, Whom
 from haina.store_url import TOKEN_VARIABLES, BadStoreURL, StoreURL, is_loopback
 from haina.tls import client_context
@@ -34,6 +35,9 @@ TIMEOUT_S = 20.0  # assumed; the stores' own limits on a query are shorter
 CHUNK_ROWS = 10_000  # of raw points in one of InfluxDB's chunks: its own default
 
 DELETES = 500  # in one request to InfluxDB
+
+ROLLED_KNOWN_S = 600.0
+"""For so long it is remembered from when on InfluxDB has raw points: retention takes many hours of them at once."""
 
 KEY_COLUMNS = ("time_ns", *TAGS, "boot", "seq")
 
@@ -110,9 +114,10 @@ class Reader:
         """
         if not queries:
             return []
-        request = self._language.ask(queries, start_ms, end_ms)
         with self._failures():
-            answer = self._client.request(**request)
+            if asked := self._language.ask_rolled(queries, start_ms):
+                self._language.understand_rolled([self._client.request(**each) for each in asked])
+            answer = self._client.request(**self._language.ask(queries, start_ms, end_ms))
             return self._language.understand(self._accepted(answer), queries, start_ms)
 
     async def run_async(self, query: Query, start_ms: int, end_ms: int) -> list[Series]:
@@ -125,11 +130,12 @@ class Reader:
         """`run_many` for an event loop."""
         if not queries:
             return []
-        request = self._language.ask(queries, start_ms, end_ms)
         if self._async_client is None:
             self._async_client = httpx.AsyncClient(**self._options)
         with self._failures():
-            answer = await self._async_client.request(**request)
+            if asked := self._language.ask_rolled(queries, start_ms):
+                self._language.understand_rolled([await self._async_client.request(**each) for each in asked])
+            answer = await self._async_client.request(**self._language.ask(queries, start_ms, end_ms))
             return self._language.understand(self._accepted(answer), queries, start_ms)
 
     def batches(self, name: str, start_ms: int, end_ms: int, **tags: str) -> Iterator[Any]:
@@ -272,6 +278,10 @@ _Request = dict[str, Any]  # keyword arguments of httpx's `request`
 class _Language(Protocol):
     """How one kind of store is asked, and how its answers are understood."""
 
+    def ask_rolled(self, queries: Sequence[Query], start_ms: int) -> list[_Request]: ...
+
+    def understand_rolled(self, answers: Sequence[httpx.Response]) -> None: ...
+
     def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request: ...
 
     def understand(
@@ -303,6 +313,11 @@ class _Language(Protocol):
 
 class _DuckDB:
     """`haina store`: queries and answers as JSON values, raw points as an Arrow stream."""
+
+    def ask_rolled(self, queries: Sequence[Query], start_ms: int) -> list[_Request]:
+        return []  # it knows itself what it rolled up
+
+    def understand_rolled(self, answers: Sequence[httpx.Response]) -> None: ...
 
     def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request:
         question = Question([msgspec.Raw(msgspec.json.encode(query)) for query in queries], start_ms, end_ms)
@@ -436,18 +451,51 @@ class _InfluxAnswer(msgspec.Struct):
 
 
 _INFLUX_ANSWER = msgspec.json.Decoder(_InfluxAnswer)
+_HOUR_MS = HOUR_S * 1000
+_NEVER_MS = 9_000_000_000_000  # no event time is later
 _GO_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")  # as 9600h0m0s; a bucket's term is whole hours at least
 
 
 class _InfluxDB:
-    """InfluxDB 1 and 2: InfluxQL, one statement per query, and JSON that prints 12.0 as 12."""
+    """InfluxDB 1 and 2: InfluxQL, one statement per query, and JSON that prints 12.0 as 12.
+
+    Where retention has taken raw points, and `haina rollup` had made hours of them before, questions that fit are
+    answered from both.
+    """
 
     def __init__(self, bucket: str, org: str) -> None:
         self._bucket, self._org = bucket, org
+        self._hours = f"{bucket}-hourly"
+        self._raw_from_ms: dict[str, int] = {}  # by measurement, where there are older hours: from which hour on
+        self._rolled_until_s = float("-inf")
+
+    def ask_rolled(self, queries: Sequence[Query], start_ms: int) -> list[_Request]:
+        if time.monotonic() < self._rolled_until_s or not any(map(fits_rollups, queries)):
+            return []
+        firsts = [f'SELECT first("boot") FROM {quote_name(name)}' for name in MEASUREMENTS]
+        hours = [f"SELECT /_count$/ FROM {quote_name(name)} LIMIT 1" for name in MEASUREMENTS]
+        return [self._statements(firsts), self._statements(hours, db=self._hours)]
+
+    def understand_rolled(self, answers: Sequence[httpx.Response]) -> None:
+        self._rolled_until_s = time.monotonic() + ROLLED_KNOWN_S
+        self._raw_from_ms = {}
+        if any(answer.status_code != 200 for answer in answers):
+            return  # there are no hours, or they are not for us
+        points, hours = (_INFLUX_ANSWER.decode(answer.content).results for answer in answers)
+        for name, point, hour in zip(MEASUREMENTS, points, hours, strict=False):  # as far as it was not refused
+            if hour.series:
+                first_ms = point.series[0].values[0][0] if point.series else _NEVER_MS
+                if hour.series[0].values[0][0] < first_ms // _HOUR_MS * _HOUR_MS:
+                    self._raw_from_ms[name] = -(-first_ms // _HOUR_MS) * _HOUR_MS  # the next whole hour
 
     def ask(self, queries: Sequence[Query], start_ms: int, end_ms: int) -> _Request:
-        span = time_range(start_ms, end_ms)
-        return self._statements([compile_influxql(query, time_range=span) for query in queries])
+        return self._statements([self._statement(query, start_ms, end_ms) for query in queries])
+
+    def _statement(self, query: Query, start_ms: int, end_ms: int) -> str:
+        raw_from_ms = self._raw_from_ms.get(query.measurement, 0)
+        if start_ms < raw_from_ms and fits_rollups(query):
+            return compile_with_hours(query, start_ms, end_ms, raw_from_ms, self._hours)
+        return compile_influxql(query, time_range=time_range(start_ms, end_ms))
 
     def understand(
         self, answer: httpx.Response, queries: Sequence[Query], start_ms: int
@@ -592,7 +640,7 @@ def _record_batch(series: _InfluxSeries, declared: Measurement) -> Any:
     return pa.RecordBatch.from_pydict(columns)
 
 
-_KINDS: dict[str, Callable[[Any], float | int | str]] = {"float": float, "int": int, "str": str}
+_KINDS: dict[str, Callable[[Any], float | int | str]] = {"float": float, "int": round, "str": str}
 
 
 def _only(answers: list[list[Series] | QueryRefused]) -> list[Series]:

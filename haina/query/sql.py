@@ -11,7 +11,7 @@ rolled up is a gap.
 
 from haina.contract import measurement
 from haina.contract.point import NS_PER_MS, TAGS
-from haina.query.value import Aggregate, Filter, Query
+from haina.query.value import Aggregate, Filter, Query, fits_rollups
 
 _AGGREGATES = {
     Aggregate.COUNT: "count({0})",
@@ -32,16 +32,6 @@ _OF_PARTS = {
     Aggregate.MAX: "max(max)",
     Aggregate.SPREAD: "max(max) - min(min)",
 }
-_HOUR_S = 3_600
-
-
-def fits_rollups(query: Query) -> bool:
-    """Whether hourly rollups can answer it."""
-    return (
-        query.aggregate in _OF_PARTS
-        and (query.window_s is None or query.window_s % _HOUR_S == 0)
-        and all(condition.column in TAGS for condition in query.where)
-    )
 
 
 def compile_sql(

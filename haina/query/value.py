@@ -46,8 +46,11 @@ class Aggregate(StrEnum):
         return _PERCENTILES.get(self)
 
 
+HOUR_S = 3_600
+
 _PERCENTILES = {Aggregate.P50: 50, Aggregate.P95: 95, Aggregate.P99: 99}
 _FOR_TEXT = frozenset({Aggregate.COUNT, Aggregate.FIRST, Aggregate.LAST})
+_OF_HOURS = frozenset({Aggregate.COUNT, Aggregate.SUM, Aggregate.MEAN, Aggregate.MIN, Aggregate.MAX, Aggregate.SPREAD})
 _ORDERED = frozenset({Aggregate.FIRST, Aggregate.LAST})  # devices of a group have no first or last
 
 
@@ -119,6 +122,15 @@ class Query:
             elif aggregate is Aggregate.MEAN:
                 answer = "float"
         return answer
+
+
+def fits_rollups(query: Query) -> bool:
+    """Whether count, sum, least and greatest of each whole hour and device are enough to answer it."""
+    return (
+        query.aggregate in _OF_HOURS
+        and (query.window_s is None or query.window_s % HOUR_S == 0)
+        and all(condition.column in TAGS for condition in query.where)
+    )
 
 
 def _check_tag(condition: Filter) -> None:

@@ -178,7 +178,7 @@ def influx_2(stack: Stack, folder: Path) -> Iterator[str]:
 
 
 def set_up(where: str, service: dict[str, str]) -> None:
-    """What `influx setup` and `influx v1 auth create` of deploy/influxdb/reader.sh ask of the server."""
+    """What `influx setup`, and `bucket create` and `v1 auth create` of deploy/influxdb/reader.sh, ask of the server."""
     days = re.fullmatch(r"(\d+)d", service["DOCKER_INFLUXDB_INIT_RETENTION"])
     assert days is not None
     asked = {
@@ -194,13 +194,19 @@ def set_up(where: str, service: dict[str, str]) -> None:
     organisation, bucket = made.json()["org"]["id"], made.json()["bucket"]["id"]
     script = (ROOT / "deploy/influxdb/reader.sh").read_text()
     assert re.search(r"--username reader\b", script)
+    assert 'bucket create --name "$DOCKER_INFLUXDB_INIT_BUCKET-hourly"' in script
     assert '--read-bucket "$DOCKER_INFLUXDB_INIT_BUCKET_ID"' in script
     assert "write" not in script.split("influx v1 auth create")[1]
     accounts = f"http://{where}/private/legacy/authorizations"
     headers = {"Authorization": f"Token {asked['token']}"}
-    reading = {"action": "read", "resource": {"type": "buckets", "id": bucket, "orgID": organisation}}
+    beside = {"name": f"{asked['bucket']}-hourly", "orgID": organisation, "retentionRules": []}
+    hourly = httpx.post(f"http://{where}/api/v2/buckets", json=beside, headers=headers).json()["id"]
+    reading = [
+        {"action": "read", "resource": {"type": "buckets", "id": id_, "orgID": organisation}}
+        for id_ in (bucket, hourly)
+    ]
     account = httpx.post(
-        accounts, json={"token": "reader", "orgID": organisation, "permissions": [reading]}, headers=headers
+        accounts, json={"token": "reader", "orgID": organisation, "permissions": reading}, headers=headers
     )
     assert account.status_code == 201, account.text
     password = {"password": service["HAINA_INFLUX_READER_PASSWORD"]}
@@ -348,6 +354,7 @@ def test_grafanas_account_can_neither_write_nor_delete(line: Line) -> None:
     account = ("reader", password)
     count = 'SELECT count("boot") FROM "wearable"'
     before = line.ask(count).json()
+    assert "error" not in line.ask('SELECT * FROM "haina-hourly".."wearable"').text, "it may read the hours as well"
     line_protocol = "wearable,site=forged boot=1i"
     written = httpx.post(f"{line.influx_url}/write?db=haina", content=line_protocol, auth=account)
     written_2 = httpx.post(

@@ -13,14 +13,16 @@ from collector.stores import Store, StoreRefused, StoreUnavailable, open_store
 from collector.stores.influx import InfluxStore
 from collector.stores.influx_hourly import Hourly
 from haina.contract import Point
-from haina.query import Aggregate, Query
+from haina.query import Aggregate, Filter, Query, Series
 from haina.query.reader import QueryRefused, StoreUnreachable, open_reader
 from haina.store_url import StoreURL
 from tests.influx import RunningInflux, influxdb_1
 from tests.stores.points import START_MS, build_points
 
 LATER_MS = START_MS + 86_400_000
+HOUR_MS = 3_600_000
 COUNT = Query("wearable", "steps", Aggregate.COUNT)
+OF_HOURS = (Aggregate.COUNT, Aggregate.SUM, Aggregate.MEAN, Aggregate.MIN, Aggregate.MAX, Aggregate.SPREAD)
 BUCKETS = itertools.count()
 
 
@@ -308,6 +310,54 @@ def test_hours_are_rolled_up_beside_the_points_again_with_what_came_late(influx:
     assert {row["steps_min"] for row in first} | {row["worn_max"] for row in first} == {0, 1}
     assert kept_s(influx, bucket) == 400 * 86_400
     assert kept_s(influx, f"{bucket}-hourly") == 0
+
+
+def test_questions_are_answered_from_points_and_hours_together_once_retention_has_taken_points(
+    influx: RunningInflux,
+) -> None:
+    """The same values as from points alone, for what hours can answer; for the rest it is a gap."""
+    store, bucket, url = build_store(influx)
+    points = build_points(4_000, devices=2)  # a reading each 10 s and device: five hours and a half
+    store.write("journal", len(points), points)
+    fields = [("wearable", "worn"), ("wearable", "steps"), ("wearable", "heart_rate_bpm"), ("kiosk_state", "fault")]
+    here = (Filter("area", "=", (points[0].area,)),)
+    queries = [
+        Query(name, field, aggregate, window_s, group, here, across)
+        for (name, field), aggregate, (window_s, group), across in itertools.product(
+            fields, OF_HOURS, ((None, ()), (3_600, ("site",)), (7_200, ("device",))), (None, Aggregate.SUM)
+        )
+        if field != "fault" or aggregate is Aggregate.COUNT
+    ]
+    minutes = [Query("wearable", "steps", Aggregate.MEAN, 60), Query("wearable", "steps", Aggregate.P95, 3_600)]
+
+    def ask(start_ms: int) -> list[list[Series]]:
+        with open_reader(url, influx.token or None) as reader:
+            answers = reader.run_many([*queries, *minutes], start_ms, LATER_MS)
+        assert not any(isinstance(answer, QueryRefused) for answer in answers), answers
+        return answers  # type: ignore[return-value]
+
+    starts = (START_MS, START_MS + 2 * HOUR_MS)
+    before = [ask(start_ms) for start_ms in starts]
+    hourly = Hourly(url, influx.token or None)
+    hourly.prepare(0)
+    assert hourly.roll_up(late_s=0) > 0
+    assert [ask(start_ms) for start_ms in starts] == before, "as long as all points are there, they alone answer"
+    gone_ns = (START_MS + 2 * HOUR_MS + HOUR_MS // 3) * 10**6  # in the middle of an hour
+    influx.query(bucket, f"DELETE WHERE time < {gone_ns}", post=True)
+    hourly.roll_up(late_s=3_600)
+    hourly.close()
+    for start_ms, answers in zip(starts, before, strict=True):
+        now = ask(start_ms)
+        for query, found, answer in zip(queries, now, answers, strict=False):
+            assert [(line.tags, line.times_ms) for line in found] == [(line.tags, line.times_ms) for line in answer]
+            for line, expected in zip(found, answer, strict=True):
+                assert line.values == pytest.approx(expected.values), query
+                assert [*map(type, line.values)] == [*map(type, expected.values)], query
+        assert all(line.times_ms[0] >= gone_ns // 10**6 - HOUR_MS for answer in now[len(queries) :] for line in answer)
+    influx.query(bucket, f"DELETE WHERE time < {LATER_MS}000000", post=True)
+    [steps] = ask(START_MS)[queries.index(Query("wearable", "steps", Aggregate.SUM, HOUR_MS // 1000, ("site",), here))]
+    assert steps.times_ms == [START_MS + hour * HOUR_MS for hour in range(5)], "all but the hour that had not ended"
+    store.close()
 
 
 def kept_s(influx: RunningInflux, bucket: str) -> int:
