@@ -76,7 +76,7 @@ def _assert_same(query: Query, one: list[Series], other: list[Series]) -> None:
 def twins(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
     with (
         influxdb_1() if request.param == 1 else influxdb_2() as influx,
-        haina_store(tmp_path_factory.mktemp("store")) as store,
+        haina_store(tmp_path_factory.mktemp("store"), "--keep-days", "0") as store,
     ):
         pair = Twins((store.url, influx.create_bucket("town")), (None, influx.token or None))
         yield pair
