@@ -26,7 +26,7 @@ def open_store(url: str, token: str | None = None, ca_file: Path | None = None) 
 
         return DuckDBStore(parsed, token, ca_file=ca_file)
     if parsed.kind == "influxdb":
-        from collector.stores.influx import InfluxStore  # noqa: PLC0415  influxdb-client loads slowly
+        from collector.stores.influx import InfluxStore  # noqa: PLC0415  in line with the others
 
         return InfluxStore(parsed, token, ca_file=ca_file)
     from collector.stores.null import NullStore  # noqa: PLC0415  in line with the others

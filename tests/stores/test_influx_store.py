@@ -1,6 +1,7 @@
 """InfluxDB as a store: what its refusals mean, against the real thing, and no secret in what we say about them."""
 
 import itertools
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -213,9 +214,29 @@ def test_an_overloaded_influxdb_is_left_alone_for_as_long_as_it_says(
         store.close()
 
 
+def test_whoever_answers_otherwise_than_influxdb_has_written_nothing() -> None:
+    for status in (200, 302):
+        with answering(status, {"Location": "/"}, b"welcome") as url:
+            store = open_store(f"influxdb+{url}/town?org=haina")
+            with pytest.raises(StoreUnavailable, match=f"no InfluxDB .{status}, not 204"):
+                store.write("journal", 3, build_points(3))
+            store.close()
+
+
+def test_a_connection_that_was_closed_while_idle_is_opened_anew(influx: RunningInflux) -> None:
+    store, _, url = build_store(influx)
+    store.write("journal", 3, build_points(3))
+    assert isinstance(store, InfluxStore)
+    assert store._connection.sock is not None
+    store._connection.sock.shutdown(socket.SHUT_RDWR)
+    store.write("journal", 6, build_points(3, first=4))
+    assert counted(influx, url) == 6
+    store.close()
+
+
 def test_an_influxdb_that_takes_too_long_is_waited_for() -> None:
     with answering(204, {}, b"", delay_s=5) as url:
-        store = InfluxStore(StoreURL.parse(f"influxdb+{url}/town?org=haina"), None, timeout_ms=100)
+        store = InfluxStore(StoreURL.parse(f"influxdb+{url}/town?org=haina"), None, timeout_s=0.1)
         with pytest.raises(StoreUnavailable, match="does not answer"):
             store.write("journal", 3, build_points(3))
         store.close()
