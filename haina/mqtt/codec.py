@@ -190,6 +190,9 @@ _UNSUBSCRIBE, _UNSUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 0xA2, 0xB0, 0xC0, 0x
 _RETAIN, _QOS_1, _QOS_2, _DUP = 0x01, 0x02, 0x04, 0x08
 _QOS_2_PACKETS = frozenset({0x50, 0x62, 0x70})  # PUBREC, PUBREL, PUBCOMP
 
+_USUAL = _PUBLISH | _QOS_1
+_USUAL_HEAD = struct.Struct(">BBBH").unpack_from  # type, remaining length in two bytes, length of the topic
+
 _PUBACK_HEADER = 0x4002  # type and remaining length of a PUBACK, as the first half of its four bytes
 # Possessive, so that a run of any length costs no backtracking state.
 _PUBACK_RUN = re.compile(rb"(?:@\x02..)++", re.DOTALL)
@@ -251,12 +254,31 @@ class Decoder:
 
         One long function on purpose: calls for every packet would double its cost.
         """
-        append, flags_of, new = packets.append, _PUBLISH_FLAGS.get, tuple.__new__
+        append, flags_of, new, head = packets.append, _PUBLISH_FLAGS.get, tuple.__new__, _USUAL_HEAD
         limit = self._max_packet_bytes
         size = len(data)
         position = 0
         self._needed_bytes = 0
         while position + 2 <= size:
+            # A usual reading goes a shorter way: whole, QoS 1, and with a remaining length of one byte or two.
+            if position + 5 <= size:
+                first, length, more, topic_bytes = head(data, position)
+                if first == _USUAL:
+                    if length < 128:
+                        topic_start = position + 4
+                        topic_bytes = more << 8 | topic_bytes >> 8
+                        end = position + 2 + length
+                    else:
+                        topic_start = position + 5
+                        end = position + 3 + (length & 127 | more << 7) if more < 128 else size + 1
+                    topic_end = topic_start + topic_bytes
+                    if topic_start < topic_end <= end - 2 and end <= size and end - position <= limit:
+                        packet_id = data[topic_end] << 8 | data[topic_end + 1]
+                        if packet_id:
+                            topic, payload = data[topic_start:topic_end], data[topic_end + 2 : end]
+                            append(new(Publish, (topic, payload, 1, False, False, packet_id)))
+                            position = end
+                            continue
             first = data[position]
             length = data[position + 1]
             start = position + 2

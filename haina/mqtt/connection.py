@@ -76,6 +76,8 @@ from haina.tls import client_context
 DEFAULT_MAX_PACKET_BYTES: Final = 256 * 1024
 """The largest packet taken or sent unless told otherwise, in bytes. Assumed: a thousand times a usual reading."""
 
+_ONLY_PUBLISHES: Final = {Publish}
+
 _SILENCE: Final = 1.5
 """Keep alives of silence after which a peer is dead: what a broker grants a client [MQTT-3.1.2-24], both ways."""
 
@@ -484,6 +486,9 @@ class Connection(asyncio.Protocol):
             self._open_transport().resume_reading()
 
     def _deliver(self, packets: list[Packet]) -> None:
+        if {*map(type, packets)} == _ONLY_PUBLISHES:
+            self._receiver.received(cast(list[Publish], packets))
+            return
         for kind, run in groupby(packets, type):
             if kind is Publish:
                 self._receiver.received(cast(list[Publish], list(run)))
