@@ -139,6 +139,7 @@ class Journal:
         self.source = str(about["uuid"])
         self._forgotten = int(about.get("dead_letters_forgotten", 0))
         self._trimmed_through = (self.first() or 1) - 1
+        self._may_lack_through = self.counters().get("journaled", 0)  # later points are this version's own
         self._groups_bytes: int = writer.execute("SELECT coalesce(sum(bytes), 0) FROM groups").fetchone()[0]
         self._count_letters()
 
@@ -342,7 +343,8 @@ class Journal:
         except sqlite3.Error as error:
             raise CommitFailed(f"the journal cannot be read: {error}") from None
         for first, points in blobs:
-            groups.append(Group(first, list(map(_completed, self._decode_points(points)))))
+            decoded = self._decode_points(points)
+            groups.append(Group(first, decoded if first > self._may_lack_through else list(map(_completed, decoded))))
         return groups
 
     def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:

@@ -279,16 +279,19 @@ def test_a_trim_takes_whole_groups_and_no_more_than_its_share_at_once(
 
 
 def test_a_point_journaled_before_its_measurement_got_a_field_is_read_back_with_that_field_absent(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ingest = build_ingest()
+    journal, ingest = Journal(tmp_path / "data"), build_ingest()
     ingest.receive([publish(1, heart_rate_bpm=71)])
     commit(journal, ingest)
     [before] = journal.read(1, 1)[0].points
+    journal.close()
     grown = Measurement("wearable", "wearable", "", (*MEASUREMENTS["wearable"].fields, Field("mood", "float", "1", "")))
     monkeypatch.setitem(MEASUREMENTS, "wearable", grown)
-    [after] = journal.read(1, 1)[0].points
+    upgraded = Journal(tmp_path / "data")
+    [after] = upgraded.read(1, 1)[0].points
     assert after == before._replace(values=(*before.values, None))
+    upgraded.close()
 
 
 def test_reading_begins_with_the_group_that_holds_the_number(journal: Journal) -> None:
