@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from collector.ingest import Settled, Transaction
 from collector.journal import Journal, Size
-from collector.service import Collector, Settings
+from collector.service import GATHER_MESSAGES, GATHER_PAUSE_S, Collector, Settings
 from haina.broker import MAX_IN_FLIGHT
 from haina.contract import Clock, Phase, Status, Watermark, decode, encode
-from haina.mqtt import BrokerAddress
+from haina.mqtt import BrokerAddress, Connection
 from haina.query.reader import open_reader
 from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
 from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, live_payload, message, payload, topic
@@ -578,3 +579,61 @@ def test_a_collector_of_one_area_takes_that_area_only(tmp_path: Path, broker: Ru
         found = collector.until(lambda found: found["counters"]["received"] >= 5)
         assert found["counters"]["received"] == 5
         assert [row["area"] for row in collector.status("/status?devices=1")["device_table"]] == ["ganquan"]
+
+
+def test_a_stream_is_committed_in_groups(tmp_path: Path, broker: RunningBroker) -> None:
+    async def run() -> None:
+        settings = Settings(BrokerAddress.parse(broker.url), ("null:",), tmp_path, client_id="stream", http=None)
+        collector, gateway = Collector(settings), Gateway()
+        commit, sizes = collector.journal.commit, list[int]()
+
+        def measured(transaction: Transaction) -> Size:
+            sizes.append(transaction.messages)
+            return commit(transaction)
+
+        collector.journal.commit = measured  # type: ignore[method-assign]
+        running = asyncio.create_task(collector.run())
+        async with asyncio.timeout(60):
+            while collector.broker_reason is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await gateway.open(broker, "streaming")
+            for reading in readings(1, 300, "streaming"):
+                await gateway.send([reading])
+                await asyncio.sleep(0.001)
+            while collector.durable_counters.get("journaled", 0) < 300:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            collector.stop()
+            await running
+        assert sum(sizes) >= 300
+        assert len([size for size in sizes if size]) < 150, "more commits than one for two readings"
+
+    asyncio.run(run())
+
+
+def test_a_commit_waits_for_more_only_where_more_may_come(tmp_path: Path) -> None:
+    async def run() -> None:
+        collector = Collector(Settings(BrokerAddress("127.0.0.1", 1), ("null:",), tmp_path, http=None))
+        socket = Mock(spec=Connection)
+        collector.connection = socket
+
+        async def waits() -> bool:
+            socket.reset_mock()
+            await collector._gather()
+            assert socket.pause_reading.call_count == socket.resume_reading.call_count
+            return bool(socket.pause_reading.called)
+
+        assert not await waits(), "nothing is pending"
+        collector.received([message(topic(), live_payload(seq)) for seq in range(1, 21)])
+        assert await waits()
+        collector.stall.messages = 20
+        assert not await waits(), "the broker has twenty in flight and no more"
+        collector.stall.messages = 0
+        collector._last_take_s -= GATHER_PAUSE_S
+        assert not await waits(), "the first after a pause"
+        collector._last_take_s = asyncio.get_running_loop().time()
+        assert await waits()
+        collector.received([message(topic(), live_payload(seq)) for seq in range(21, 21 + GATHER_MESSAGES)])
+        assert not await waits(), "there are enough"
+        collector.journal.close()
+
+    asyncio.run(run())

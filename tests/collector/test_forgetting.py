@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,14 @@ WHO = Resident(GONE, "caoyang")
 
 def bytes_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def names_the_gone(folder: Path) -> bool:
+    """Whether the forgotten site's name is left anywhere. Its namesake's may be cut in two at the end of a page of the
+    journal, but not from the length that MessagePack says before it."""
+    namesake_begins = bytes([0xA0 + len(NAMESAKE)])
+    pattern = b"(?<!%b)%b(?!%b)" % (re.escape(namesake_begins), GONE.encode(), NAMESAKE.removeprefix(GONE).encode())
+    return re.search(pattern, bytes_in(folder)) is not None
 
 
 def filled_journal(folder: Path) -> Journal:
@@ -138,7 +147,7 @@ def test_kill_9_while_the_journal_forgets_loses_nothing_of_others_and_it_is_fini
         wanted = wanted or found
         assert found == wanted
         journal.close()
-        assert GONE.encode() not in bytes_in(folder).replace(NAMESAKE.encode(), b"")
+        assert not names_the_gone(folder)
 
 
 def write_run(folder: Path, readings: int) -> None:
@@ -269,7 +278,7 @@ def test_what_others_said_of_a_resident_is_theirs_too_and_the_audit_compares_all
         assert report.sent == sum(point.time_ms // MINUTE_MS != points[4].time_ms // MINUTE_MS for point in points) > 0
         store.stop()
     for folder in (data, tmp_path / "store", run):
-        assert GONE.encode() not in bytes_in(folder).replace(NAMESAKE.encode(), b""), folder
+        assert not names_the_gone(folder), folder
     journal = Journal(data)
     assert states(journal) == accounts
     [device] = replayed(journal).devices.values()
@@ -335,7 +344,7 @@ def test_a_running_line_hands_over_and_forgets_and_its_accounts_close(tmp_path: 
     [record] = [json.loads(line) for line in (data / "forgotten.jsonl").read_text().splitlines()[:1]]
     assert record["items"] == sum(counts.values())
     for folder in (data, tmp_path / "store", run):
-        assert GONE.encode() not in bytes_in(folder).replace(NAMESAKE.encode(), b""), folder
+        assert not names_the_gone(folder), folder
     assert sorted(path.name for path in data.iterdir()) == ["forgotten.jsonl", "journal.db", "lock"]
 
 
