@@ -319,6 +319,37 @@ def test_hostile_messages_lose_nothing_else_and_the_accounts_close(tmp_path: Pat
         assert (row["device"], row["received"], row["missing"], row["contiguous"]) == ("good", 50, 0, 50)
 
 
+def test_a_commit_waits_for_no_clock_where_the_broker_keeps_few_in_flight(tmp_path: Path) -> None:
+    """A delay of 50 ms before each commit would make 400 messages/s of 20 in flight: here no timer of 20 ms rings."""
+
+    async def run(broker: RunningBroker) -> None:
+        loop = asyncio.get_running_loop()
+        collector = Collector(Settings(broker.address, ("null:",), tmp_path, http=None))
+        running = asyncio.create_task(collector.run())
+        gateway = Gateway()
+        await gateway.open(broker, "gateway")
+        give_up_s = time.monotonic() + 60
+        while collector.broker_reason is not None and time.monotonic() < give_up_s:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.005)
+        call_at = loop.call_at
+
+        def never_if_long(when: float, *call: Any, **more: Any) -> asyncio.TimerHandle:
+            return call_at(when + (1e6 if when - loop.time() >= 0.02 else 0), *call, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_at", never_if_long)
+            await gateway.send(readings(1, 500, "a", "b"))
+            while collector.durable_counters.get("journaled", 0) < 1_000 and time.monotonic() < give_up_s:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert collector.durable_counters["journaled"] == 1_000
+        collector.stop()
+        await running
+        await gateway.close()
+
+    with mosquitto_broker(max_inflight_messages=20) as broker:
+        asyncio.run(run(broker))
+
+
 def test_a_store_that_was_left_out_for_a_while_keeps_its_account(tmp_path: Path) -> None:
     """What it missed is not its affair; what was refused and forgotten before stays so."""
     journal = Journal(tmp_path)
