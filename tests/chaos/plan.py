@@ -6,7 +6,7 @@ broken at once. At full length they last up to a minute.
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 NETWORK_MODES: Final = ("delay", "slice", "cut", "reset", "refuse", "silence")
@@ -79,8 +79,6 @@ def plan(seed: int, *, full: bool = False) -> Plan:
     targets = [target for target in (*KINDS, *OFTEN) if target not in {*left_out, "area"}]
     faults = list(_faults(dice, targets, full))
     if two_collectors:
-        # An area moves by the watermarks that the broker retains; one that forgets them is another matter.
-        faults = [replace(fault, kind="stopped") if fault.target == "broker" else fault for fault in faults]
         faults.append(Fault("area", "moved", round(dice.uniform(0.0, 10.0), 2), 0.0))
     return Plan(
         seed,
