@@ -1,8 +1,8 @@
 """A home's fittings: the sensors that notice what its resident does, and the habits they report with.
 
 `Home` only translates: motion in a room becomes infrared on and off, litres become the water meter's quarter-hour
-reports, a dose and a burner what the dispenser and the stove guard say. Who moves and why is told in `life`; a tap may
-be left open and a burner on by whoever wants to see what the sensors make of it.
+reports, a dose and a burner what the dispenser and the stove guard say. Who moves and why is told in `life`, and who
+leaves a tap open in `household`.
 """
 
 from collections.abc import Generator

@@ -22,6 +22,7 @@ class Household:
     def __init__(self, fate: Fate) -> None:
         self._fate, self._home, self._life = fate, fate.home, fate.life
         self.smoke = self.water = ""  # the event that is going on
+        self._tap_since_s = self._tap_l_per_min = 0.0
         p, boost = fate.p, fate.boost
         fate.strikes("pans", boost * p.cooking_smoke_per_year, self._burn_pan)
         fate.strikes("fires", p.fires_per_year, lambda draws: self._begin_smoke("fire", _FIRE_S, draws))
@@ -35,8 +36,14 @@ class Household:
             self.smoke = ""
 
     def close_tap(self) -> None:
-        """Somebody closes the tap; what has run since it was last counted still goes through the meter."""
-        self.water = ""
+        """Somebody closes the tap that was left running."""
+        if self.water:
+            self._home.open_tap(0.0)
+            runs_s = self._fate.env.now - self._tap_since_s
+            litres = round(self._tap_l_per_min * runs_s / 60, 1)
+            flooded = runs_s >= _FLOODS_AFTER_S
+            self._fate.ends("water_running", self.water, runs_s=round(runs_s, 1), litres=litres, flooded=flooded)
+            self.water = ""
 
     def _burn_pan(self, draws: Stream) -> None:
         if self._life.room == "kitchen" and not self._life.is_out:
@@ -60,21 +67,17 @@ class Household:
         if life.room not in {"kitchen", "bathroom"} or life.is_out or life.is_held or self.water:
             return
         self.water = self._fate.begins("water_running", room=life.room)
-        self._fate.env.process(self._run(draws, self.water))
+        self._tap_since_s = self._fate.env.now
+        self._tap_l_per_min = draws.lognormal_mean_cv(_FLOW_L_PER_MIN, _FLOW_CV)
+        self._home.open_tap(self._tap_l_per_min)
+        notices_after_s = draws.lognormal_mean_cv(self._fate.p.tap_open_mean_h * HOUR_S, _RUNS_CV)
+        self._fate.env.process(self._run(self.water, min(notices_after_s, _LONGEST_RUN_S)))
 
-    def _run(self, draws: Stream, event: str) -> Process:
-        env, began_s, litres = self._fate.env, self._fate.env.now, 0.0
-        litres_per_s = draws.lognormal_mean_cv(_FLOW_L_PER_MIN, _FLOW_CV) / 60
-        notices_s = began_s + draws.lognormal_mean_cv(self._fate.p.tap_open_mean_h * HOUR_S, _RUNS_CV)
-        while self.water == event and env.now - began_s < _LONGEST_RUN_S:
-            if env.now >= notices_s and not self._life.is_out and not self._life.is_held:
-                break
+    def _run(self, event: str, notices_after_s: float) -> Process:
+        """Until the resident notices, who must be there and free to; or until the neighbour does."""
+        env, life, longest_s = self._fate.env, self._life, self._fate.env.now + _LONGEST_RUN_S
+        yield env.timeout(notices_after_s)
+        while self.water == event and (life.is_out or life.is_held) and env.now < longest_s:
             yield env.timeout(_LOOKS_AGAIN_S)
-            self._home.use_water(litres_per_s * _LOOKS_AGAIN_S)
-            litres += litres_per_s * _LOOKS_AGAIN_S
-        runs_s = env.now - began_s
-        self._fate.ends(
-            "water_running", event, runs_s=runs_s, litres=round(litres, 1), flooded=runs_s >= _FLOODS_AFTER_S
-        )
         if self.water == event:
-            self.water = ""
+            self.close_tap()

@@ -185,6 +185,7 @@ def test_water_left_running_goes_through_the_meter_until_somebody_notices() -> N
     assert len(ran) >= 5
     for begin, end in ran:
         metered = sum(heard.during("home_water", begin.site, "used_l", begin.at_s, end.at_s + 901))
+        assert end.details["runs_s"] == pytest.approx(end.at_s - begin.at_s, abs=0.1)
         assert metered >= 0.99 * end.details["litres"]
         assert 2 < end.details["litres"] / (end.details["runs_s"] / 60) < 25
         assert end.details["flooded"] == (end.details["runs_s"] >= 2 * HOUR_S)
