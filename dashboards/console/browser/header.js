@@ -172,7 +172,6 @@ function clockBlock(offs) {
         button.disabled = false;
         button.focus();
         if (told.needs === "future") {
-          answer.dataset.done = "no";
           answer.replaceChildren(t("console.at_present"), " ", ahead(args(), answer));
           return;
         }
