@@ -4,7 +4,7 @@ import calendar
 import csv
 import gzip
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -33,10 +33,10 @@ class HomesHeard:
     def __init__(self, town: Town) -> None:
         self.town = town
         self.movements: dict[str, list[tuple[float, str]]] = defaultdict(list)
-        self.motion_on_s: list[float] = []
+        self.motion_on_s: dict[str, list[float]] = defaultdict(list)
         self.pulse_at_rest: dict[str, list[float]] = defaultdict(list)
         self.pulse_asleep: dict[str, list[float]] = defaultdict(list)
-        self.breathing: list[float] = []
+        self.breathing: dict[str, list[float]] = defaultdict(list)
         self._on_since: dict[tuple[str, str], float] = {}
         self._still: Counter[str] = Counter()
 
@@ -50,20 +50,35 @@ class HomesHeard:
                     self.movements[site].append((moment, device.removeprefix("pir-")))
                     self._on_since[site, device] = moment
                 else:
-                    self.motion_on_s.append(moment - self._on_since[site, device])
+                    self.motion_on_s[site].append(moment - self._on_since[site, device])
             case "home_door" if b"true" in emission.payload:
                 self.movements[site].append((moment, "door"))
             case "home_bed":
                 bed = _values(emission)
                 if bed.heart_rate_bpm is not None:
                     self.pulse_asleep[site].append(bed.heart_rate_bpm)
-                    self.breathing.append(bed.breathing_rate_brpm)
+                    self.breathing[site].append(bed.breathing_rate_brpm)
             case "wearable" if DAY_S <= moment < 2 * DAY_S:
                 reading = _values(emission)
                 self._still[site] = 0 if reading.steps else self._still[site] + 1
                 is_day = 9 < self.town.local_hour(moment) < 21
                 if reading.worn and is_day and self._still[site] > STILL_MINUTES:
                     self.pulse_at_rest[site].append(reading.heart_rate_bpm)
+
+    def among(self, sites: Collection[str]) -> "HomesHeard":
+        """What was heard from these homes alone."""
+        few = HomesHeard(self.town)
+        for name in ("movements", "motion_on_s", "pulse_at_rest", "pulse_asleep", "breathing"):
+            getattr(few, name).update({site: said for site, said in getattr(self, name).items() if site in sites})
+        return few
+
+    def motion_on_mean_s(self) -> float:
+        """How long infrared stays on."""
+        return float(np.mean(np.concatenate(list(self.motion_on_s.values()))))
+
+    def breathing_brpm(self) -> float:
+        """The mean of all readings in bed."""
+        return float(np.mean(np.concatenate(list(self.breathing.values()))))
 
     def at_rest_bpm(self) -> list[float]:
         """The median pulse of each resident who sat long enough on the second day."""

@@ -35,7 +35,7 @@ class CareParameters(Parameters):
     pace_day_cv: float = parameter(0.42, "1", f"fitted, {_TIHM}", "The same from day to day.", ge=0, le=1)
     pace_visit_cv: float = parameter(1.6, "1", f"fitted, {_TIHM}", "The same from activity to activity.", ge=0, le=2)
     night_trips_per_h: float = parameter(
-        0.38, "1/h", f"fitted, {_TIHM}: 2.4 bathroom visits from 23 to 06 h", "Rising at night.", ge=0, le=5
+        0.34, "1/h", f"fitted, {_TIHM}: 2.4 bathroom visits from 23 to 06 h", "Rising at night.", ge=0, le=5
     )
     night_trips_cv: float = parameter(0.85, "1", f"fitted, {_TIHM}", "Spread of it between people.", ge=0, le=3)
     outings_per_day: float = parameter(1.2, "1/d", ASSUMED, "Going out and coming home.", ge=0, le=6)

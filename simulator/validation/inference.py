@@ -131,6 +131,16 @@ def margin(means: FloatArray, alpha: float) -> float:
     return student_quantile(1 - alpha / 2, len(means) - 1) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
 
 
+def jackknife_margin(left_out: FloatArray, alpha: float) -> float:
+    """The same for any number of a sample, from its values when one of some equal groups at a time is left out.
+
+    Quenouille, Biometrika 43 (1956); Tukey 1958.
+    """
+    groups = len(left_out)
+    error = math.sqrt((groups - 1) / groups * float(((left_out - left_out.mean()) ** 2).sum()))
+    return student_quantile(1 - alpha / 2, groups - 1) * error
+
+
 def _bisect(rising: Callable[[float], float], low: float, high: float) -> float:
     for _ in range(200):
         middle = (low + high) / 2

@@ -38,6 +38,7 @@ BY_NAME = {check.name: check for check in CHECKS}
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
     arrival_checks.record.cache_clear()
+    models.simulated.cache_clear()
 
 
 def outcome(name: str, settings: Settings = QUICK) -> Outcome:
@@ -290,6 +291,12 @@ def test_quantiles_are_those_of_the_tables() -> None:
     assert inference.chi_square_quantile(0.999, 255) == pytest.approx(330.5, abs=0.1)
     assert inference.gamma_cdf(1.0, 2.0) == pytest.approx(-math.expm1(-2.0))
     assert inference.beta_cdf(2.0, 3.0, 0.4) == pytest.approx(0.5248)
+
+
+def test_leaving_out_one_group_after_another_says_of_a_mean_what_students_interval_says() -> None:
+    groups = np.array([3.1, 2.2, 4.0, 3.3, 2.7, 3.9])
+    left_out = (groups.sum() - groups) / (len(groups) - 1)
+    assert inference.jackknife_margin(left_out, 0.01) == pytest.approx(inference.margin(groups, 0.01))
 
 
 def test_binomial_bounds_leave_out_no_more_than_they_say() -> None:
