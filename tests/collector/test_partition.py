@@ -23,7 +23,7 @@ from collector.report import Choice
 from collector.service import Collector, Settings
 from haina.contract import BadTopic, Command, encode
 from haina.mqtt import BrokerAddress
-from tests.brokers import ROOT, RunningBroker, mosquitto_broker
+from tests.brokers import ROOT, RunningBroker, embedded_broker, mosquitto_broker
 from tests.chaos.network import Network
 from tests.collector.readings import live_payload, topic
 from tests.collector.running import TIMEOUT_S, Gateway, RunningCollector, assert_accounts_close, haina_collect, send
@@ -204,27 +204,44 @@ def test_moving_an_area_while_the_town_lives_and_collectors_are_killed_loses_and
             assert report["sent"] == summary["published"]
 
 
+async def live(collector: Collector, is_over: Callable[[], bool]) -> None:
+    """Let a collector run until something is true of it."""
+    running = asyncio.create_task(collector.run())
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_over():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+    collector.stop()
+    await running
+
+
+def build_settings(folder: Path, port: int, *areas: str) -> Settings:
+    return Settings(BrokerAddress("127.0.0.1", port), ("null:",), folder / "journal", http=None, areas=areas)
+
+
+def test_an_area_is_handed_over_although_the_broker_has_forgotten_who_was_subscribed(tmp_path: Path) -> None:
+    """The embedded broker does not answer to an UNSUBSCRIBE from what it does not know."""
+
+    async def hand_over() -> None:
+        collector = Collector(build_settings(tmp_path, broker.port, "a01", "a02"))
+        await live(collector, lambda: collector.broker_reason is None)
+        broker.restart()
+        collector = Collector(build_settings(tmp_path, broker.port, "a01"))
+        await live(collector, lambda: not collector.partition.leaving)
+
+    with embedded_broker() as broker:
+        asyncio.run(hand_over())
+
+
 def test_an_area_is_handed_over_although_others_are_never_quiet(tmp_path: Path) -> None:
-    def settings(port: int, *areas: str) -> Settings:
-        return Settings(BrokerAddress("127.0.0.1", port), ("null:",), tmp_path / "journal", http=None, areas=areas)
-
-    async def life(collector: Collector, is_over: Callable[[], bool]) -> None:
-        running = asyncio.create_task(collector.run())
-        async with asyncio.timeout(TIMEOUT_S):
-            while not is_over():  # noqa: ASYNC110 - it tells nobody
-                await asyncio.sleep(0.05)
-        collector.stop()
-        await running
-
     async def hand_over() -> None:
         slow = Network(broker.port, random.Random(1))
         await slow.open()
         slow.mode = "delay"  # so that watermarks are always on their way
         gateway = Gateway()
         await gateway.open(broker, "gateway")
-        collector = Collector(settings(broker.port, "a01", "a02"))
-        await life(collector, lambda: collector.broker_reason is None)
-        collector = Collector(settings(slow.port, "a01"))
+        collector = Collector(build_settings(tmp_path, broker.port, "a01", "a02"))
+        await live(collector, lambda: collector.broker_reason is None)
+        collector = Collector(build_settings(tmp_path, slow.port, "a01"))
         assert collector.partition.leaving == {"a02"}
 
         async def speak_on() -> None:
@@ -233,7 +250,7 @@ def test_an_area_is_handed_over_although_others_are_never_quiet(tmp_path: Path) 
                 await asyncio.sleep(0.05)
 
         speaking = asyncio.create_task(speak_on())
-        await life(collector, lambda: not collector.partition.leaving)
+        await live(collector, lambda: not collector.partition.leaving)
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
         await gateway.close()
