@@ -7,7 +7,7 @@ is handed over, and never speaks for it again. Its journal still ships what it h
 *Taking over.* A collector that is new to an area first reads the watermarks that the broker retains and begins every
 device there: what they cover is the last collector's, what comes after is new. Readings that were said while nobody
 listened are covered by no watermark, so their gateways say them again. Where the broker has forgotten a watermark, the
-gateway has not: its status says what it was told and has let go of (`Ingest.take`).
+gateway has not: its status says what it was told and has let go of. One that comes later says so then (`Ingest.take`).
 
 Which areas are served is part of the journal. So a kill -9 anywhere in between only means that the step is done again,
 and a restart without a change does none of this. If the two overlap after all, both have some readings, which the same
@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from haina.contract import CLOCK_TOPIC, Topic, TopicClass, Watermark, decode
+from haina.contract import CLOCK_TOPIC, Status, Topic, TopicClass, Watermark, decode
 from haina.contract.topic import GATEWAY, PREFIX, BadTopic, check_level
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
 
@@ -87,10 +87,11 @@ def _filters(areas: Iterable[str]) -> list[str]:
 
 
 class _Ear:
-    """Hears retained watermarks. A `Receiver` of the wire."""
+    """Hears retained watermarks, and what gateways say of them. A `Receiver` of the wire."""
 
     def __init__(self) -> None:
         self.watermarks: dict[SiteKey, Watermark] = {}
+        self.let_go: dict[SiteKey, Watermark] = {}
         self.heard = 0
 
     def connected(self, session_present: bool) -> None: ...
@@ -104,8 +105,12 @@ class _Ear:
                 topic = Topic.parse(message.topic.decode())
                 if topic.topic_class is TopicClass.WATERMARK and message.payload:
                     self.watermarks[topic.area, topic.site] = decode(Watermark, message.payload)
+                elif topic.topic_class is TopicClass.STATUS and message.payload:
+                    status = decode(Status, message.payload)
+                    if status.durable:
+                        self.let_go[topic.area, topic.site] = Watermark(status.boot, status.durable)
             except (BadTopic, UnicodeDecodeError, msgspec.DecodeError) as wrong:
-                structlog.get_logger().warning("a watermark cannot be read", reason=str(wrong))
+                structlog.get_logger().warning("a watermark or status cannot be read", reason=str(wrong))
 
     def acknowledged(self, packet_ids: list[int]) -> None: ...
 
@@ -115,15 +120,17 @@ class _Ear:
 async def read_watermarks(
     address: BrokerAddress, options: ConnectOptions, areas: Collection[str]
 ) -> dict[SiteKey, Watermark]:
-    """What the broker retains of these areas' watermarks, by a short session of its own. Raises `MQTTError`."""
+    """What the broker retains of these areas' watermarks, or else what their gateways say that they were told.
+
+    By a short session of its own. Raises `MQTTError`.
+    """
     ear = _Ear()
     own = replace(options, client_id=f"{options.client_id}-takes-over", clean_session=True)
     connection = await Connection.open(address, own, ear)
     try:
         # At QoS 0: the embedded broker brings no more than a hundred retained messages at QoS 1.
-        await connection.subscribe(
-            [f"{PREFIX}/{TopicClass.WATERMARK}/{area}/+/{GATEWAY}/durable" for area in sorted(areas)], qos=0
-        )
+        for kind, name in ((TopicClass.WATERMARK, "durable"), (TopicClass.STATUS, "connection")):
+            await connection.subscribe([f"{PREFIX}/{kind}/{area}/+/{GATEWAY}/{name}" for area in sorted(areas)], qos=0)
         await connection.subscribe([CLOCK_TOPIC], qos=0)
         heard = -1
         while heard != ear.heard:
@@ -131,4 +138,4 @@ async def read_watermarks(
             await asyncio.sleep(QUIET_S)
     finally:
         await connection.close()
-    return ear.watermarks
+    return ear.let_go | ear.watermarks

@@ -21,7 +21,7 @@ from collector.accounting import Accounting, Notes
 from collector.partition import ALL, Partition
 from collector.report import Choice
 from collector.service import Collector, Settings
-from haina.contract import BadTopic, Command, encode
+from haina.contract import BadTopic, Command, Status, encode
 from haina.mqtt import BrokerAddress
 from tests.brokers import ROOT, RunningBroker, embedded_broker, mosquitto_broker
 from tests.chaos.network import Network
@@ -230,6 +230,25 @@ def test_an_area_is_handed_over_although_the_broker_has_forgotten_who_was_subscr
 
     with embedded_broker() as broker:
         asyncio.run(hand_over())
+
+
+def test_more_gateways_than_the_embedded_broker_retains_at_once_say_what_they_have_let_go_of(tmp_path: Path) -> None:
+    where = "haina/v1/status/a01/s{}/gateway/connection"
+    said = [(where.format(number).encode(), encode(Status(True, 1, durable={"band": 7}))) for number in range(150)]
+
+    async def take_over() -> None:
+        gateway = Gateway()
+        await gateway.open(broker, "gateway")
+        assert gateway.connection is not None
+        gateway.connection.publish(said, retain=True)
+        await gateway.until(lambda: gateway.connection is not None and gateway.connection.room == 1_000)
+        collector = Collector(build_settings(tmp_path, broker.port, "a01"))
+        await live(collector, lambda: not collector.partition.arriving)
+        assert sum(device.elsewhere for device in collector.accounting.devices.values()) == 150 * 7
+        await gateway.close()
+
+    with embedded_broker() as broker:
+        asyncio.run(take_over())
 
 
 def test_an_area_is_handed_over_although_others_are_never_quiet(tmp_path: Path) -> None:
