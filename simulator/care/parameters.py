@@ -116,7 +116,9 @@ class CareParameters(Parameters):
     resting_sd_bpm: float = parameter(7.7, "bpm", "PLoS One 2020 e0227709", "Its spread between people.", ge=0, le=20)
     asleep_bpm: float = parameter(61.0, "bpm", _TIHM, "Heart rate asleep.", ge=35, le=100)
     asleep_sd_bpm: float = parameter(5.1, "bpm", _TIHM, "Its spread between people.", ge=0, le=20)
-    breathing_brpm: float = parameter(15.1, "1/min", _TIHM, "Breathing asleep.", ge=6, le=30)
+    breathing_brpm: float = parameter(
+        14.7, "1/min", f"fitted, {_TIHM}: 15.1 on average, COPD among them", "Breathing asleep.", ge=6, le=30
+    )
     breathing_sd_brpm: float = parameter(1.5, "1/min", _TIHM, "Its spread between people.", ge=0, le=5)
     spo2_pct: float = parameter(
         96.0, "%", "assumed; 65 and over: Rodriguez-Molinero 2013 give 91 % as lower limit", "SpO2.", ge=80, le=100
