@@ -18,7 +18,8 @@ machine only adds. Contenders are
 
 InfluxDB is the binary that HAINA_BENCH_INFLUXD names; without one, a sink that counts lines stands in. Broker and
 contender have a core each. At the end readings come at 5,000 a second, and the collector says how long they took from
-the socket into the store. `--soak` does nothing but that, for so many minutes, and looks at memory.
+the socket into the store; Telegraf and the tutorials' collector get the same stream, to compare CPU. `--soak` does
+nothing but the first, for so many minutes, and looks at memory.
 
 The last line is one sentence. The exit code is 1 when a goal is missed.
 """
@@ -51,6 +52,8 @@ SESSION = "haina-collector"
 BROKER_CORE, CONTENDER_CORE = 0, 1
 DONE_S = 120.0
 LIVE_HZ = 5_000
+NULL_TIMES = 4
+"""So many times the readings where nothing is stored: they take no longer, and it is their rate that is wanted."""
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench-collector -->", "<!-- /bench-collector -->"
@@ -161,11 +164,18 @@ def plain(load: Load, store: BenchStore, rival: str = "plain") -> Cost:
 
 def telegraf(load: Load, store: BenchStore, program: str) -> Cost:
     """Telegraf in its safe mode; its start, some 0.1 s, counts."""
-    with queued(load) as broker, tempfile.TemporaryDirectory() as folder:
+    with queued(load) as broker, running_telegraf(broker, store, program) as process:
+        return _drain(f"telegraf → {store.name}", load, process, store, lambda: None, store.stored)
+
+
+@contextlib.contextmanager
+def running_telegraf(broker: RunningBroker, store: BenchStore, program: str) -> Iterator[Running]:
+    """Telegraf between a broker and a store."""
+    with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder) / "telegraf.conf"
         configuration.write_text(_telegraf_configuration(broker, store))
         with running([program, "--config", str(configuration), "--quiet"]) as process:
-            return _drain(f"telegraf → {store.name}", load, process, store, lambda: None, store.stored)
+            yield process
 
 
 def reader(load: Load, rival: str) -> Cost:
@@ -196,7 +206,7 @@ def _drain(
         if process.poll() is not None or took_s > DONE_S:
             raise RuntimeError(f"{name} has stored {have:,} of {len(load):,} and is not going on")
         if have:  # asking costs: ask seldom until the end is near
-            wait_s = min(max(0.7 * took_s * (len(load) - have) / have, 0.05), 2 * wait_s)
+            wait_s = min(max(0.7 * took_s * (len(load) - have) / have, 0.01), 2 * wait_s)
         time.sleep(wait_s)
     took_s = time.monotonic() - began_s
     store_s = store.cpu_s() - store_before_s if store else None
@@ -283,8 +293,8 @@ def race(messages: int, slow_messages: int, rounds: int) -> dict[str, Cost]:
 
     with influx_or_sink() as influx, duckdb_store() as duckdb:
         contenders: list[Callable[[], Cost]] = [
-            lambda: haina(fresh(messages), None),
-            lambda: reader(fresh(messages), "null"),
+            lambda: haina(fresh(NULL_TIMES * messages), None),
+            lambda: reader(fresh(NULL_TIMES * messages), "null"),
             lambda: haina(fresh(messages), influx()),
             lambda: haina(fresh(messages), duckdb),
             lambda: plain(fresh(slow_messages), influx()),
@@ -328,6 +338,31 @@ def live(seconds: float) -> Live:
     """Readings at a steady rate into InfluxDB, or what stands in for it."""
     with influx_or_sink() as influx, mosquitto_broker() as broker, collector(broker, influx()) as (process, http):
         return asyncio.run(_live(broker.url, process.pid, http, seconds))
+
+
+def live_peers(seconds: float) -> dict[str, float]:
+    """The same stream to others: microseconds of CPU a reading."""
+    program = os.environ.get("HAINA_BENCH_TELEGRAF")
+    count, found = int(seconds * LIVE_HZ), dict[str, float]()
+    with influx_or_sink() as influx:
+        for number, peer in enumerate(("plain", *(["telegraf"] if program else []))):
+            load, store = readings(count, boot=number + 1), influx()
+            with contextlib.ExitStack() as stack:
+                broker = stack.enter_context(mosquitto_broker())
+                asyncio.run(subscribe_once(broker.url, SESSION))
+                if program and peer == "telegraf":
+                    process = stack.enter_context(running_telegraf(broker, store, program))
+                else:
+                    process = stack.enter_context(running(_rival(peer, broker, load), store.environment))
+                    _line(process)
+                    _go(process)
+                time.sleep(2.0)  # to connect
+                before_s = cpu_s(process.pid)
+                asyncio.run(pace(broker.url, load, LIVE_HZ))
+                while store.stored() < count:
+                    time.sleep(0.2)
+                found[peer] = 1e6 * (cpu_s(process.pid) - before_s) / count
+    return found
 
 
 async def _live(url: str, pid: int, http: str, seconds: float) -> Live:
@@ -403,7 +438,7 @@ def _version(command: list[str], name: str) -> str:
     return next((f"{name} {word.lstrip('v')}" for word in words if word.lstrip("v")[:1].isdigit()), name)
 
 
-def table(about: str, costs: dict[str, Cost], steady: Live, reached: list[Goal]) -> str:
+def table(about: str, costs: dict[str, Cost], steady: Live, peers: dict[str, float], reached: list[Goal]) -> str:
     """The section of docs/performance.md."""
     ours = into_influxdb(costs)
     rows = [
@@ -421,7 +456,8 @@ def table(about: str, costs: dict[str, Cost], steady: Live, reached: list[Goal])
         *rows,
         "",
         f"At {LIVE_HZ:,} readings a second: {steady.p50_ms:.0f} ms from the socket into the store at the median, "
-        f"{steady.p99_ms:.0f} ms at p99, {steady.cpu_us:.1f} µs of CPU a reading.",
+        f"{steady.p99_ms:.0f} ms at p99; {steady.cpu_us:.1f} µs of CPU a reading, "
+        f"{' and '.join(f'{cpu_us:.1f} of {peer}' for peer, cpu_us in peers.items())}.",
         "",
         *(f"- {goal}" for goal in reached),
     ]
@@ -451,9 +487,9 @@ def main() -> int:
     about = machine()
     print(about)
     costs = race(options.messages, options.slow_messages, options.rounds)
-    steady = live(options.live)
+    steady, peers = live(options.live), live_peers(options.live / 2)
     reached = goals(costs, steady)
-    told = table(about, costs, steady, reached)
+    told = table(about, costs, steady, peers, reached)
     print(told)
     if options.docs:
         before, _, rest = TABLE.read_text().partition(BEGIN)
@@ -461,7 +497,7 @@ def main() -> int:
     figures = {
         "machine": about,
         "costs": [asdict(cost) for cost in costs.values()],
-        "live": asdict(steady),
+        "live": {**asdict(steady), "cpu_us_of_peers": peers},
         "goals": [{**asdict(goal), "met": goal.is_met} for goal in reached],
     }
     if options.json:
