@@ -3,7 +3,7 @@
 import pytest
 
 from collector.accounting import HABIT_FORMED_MS, LEAST_SILENCE_MS, SILENCE_HABITS, Accounting, Device
-from collector.presence import NEWCOMER_SILENCE_MS, STRANGER_SILENCE_MS, State, state
+from collector.presence import NEWCOMER_SILENCE_MS, NIGHT_MS, STRANGER_SILENCE_MS, State, state
 from tests.collector.readings import NOW_MS
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -58,6 +58,8 @@ def test_a_device_that_has_said_nothing_here_is_unknown_even_with_its_gateway_co
         ([DAY_MS, HOUR_MS], SILENCE_HABITS * DAY_MS),
         ([MINUTE_MS] * 10, NEWCOMER_SILENCE_MS),
         ([MINUTE_MS] * 1_500, LEAST_SILENCE_MS),
+        ([MINUTE_MS] * 100 + [90 * MINUTE_MS, MINUTE_MS], NIGHT_MS),
+        ([MINUTE_MS] * 50 + ([MINUTE_MS] * 100 + [8 * HOUR_MS]) * 10, SILENCE_HABITS * 8 * HOUR_MS),
         ([HOUR_MS] * 25, SILENCE_HABITS * HOUR_MS),
         ([MINUTE_MS] * 300 + [9 * HOUR_MS] + [MINUTE_MS] * 1_200, SILENCE_HABITS * 9 * HOUR_MS),
     ],
@@ -67,6 +69,8 @@ def test_a_device_that_has_said_nothing_here_is_unknown_even_with_its_gateway_co
         "and has one each day",
         "a newcomer",
         "every minute",
+        "moves by day and has met no night yet",
+        "has met its nights",
         "every hour",
         "sleeps at night",
     ],
