@@ -93,9 +93,9 @@ def draw_resident(
     has = drawn if conditions is None else conditions
     change = effects(has, is_frail, p)
     has_dementia = DEMENTIA in has
-    # The published mean is everybody's: those with a fibrillating heart raise it by as much as the others lie below.
-    regular_bpm = p.resting_bpm - p.af_heart_bpm * prevalence(AF, age)
-    usual_bpm = min(max(draws.normal(regular_bpm, p.resting_sd_bpm), 45.0), 95.0)
+    # Published means are everybody's: those with a fibrillating heart raise them by as much as the others lie below.
+    below_bpm = p.af_heart_bpm * prevalence(AF, age)
+    usual_bpm = min(max(draws.normal(p.resting_bpm - below_bpm, p.resting_sd_bpm), 45.0), 95.0)
     asleep_per_resting = p.asleep_sd_bpm / p.resting_sd_bpm if p.resting_sd_bpm else 0.0
     usual_spo2_pct = min(max(draws.normal(p.spo2_pct, p.spo2_sd_pct), 91.0), 99.0)
     return Resident(
@@ -111,7 +111,10 @@ def draw_resident(
         outings_per_day=gamma_mean_cv(draws, p.outings_per_day, 0.5) * change.outings,
         outing_median_h=p.outing_median_h * draws.lognormal(0.0, 0.25),
         resting_bpm=usual_bpm + change.heart_bpm,
-        asleep_bpm=p.asleep_bpm + (usual_bpm - p.resting_bpm) * asleep_per_resting + change.heart_bpm,
+        asleep_bpm=p.asleep_bpm
+        - below_bpm
+        + (usual_bpm + below_bpm - p.resting_bpm) * asleep_per_resting
+        + change.heart_bpm,
         breathing_brpm=min(max(draws.normal(p.breathing_brpm, p.breathing_sd_brpm), 10.0), 22.0)
         + change.breathing_brpm,
         spo2_pct=usual_spo2_pct + change.spo2_pct,

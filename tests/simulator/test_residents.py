@@ -74,6 +74,13 @@ def well() -> Heard:
     return Heard(described(6, ""), 2)
 
 
+def test_the_published_pulses_are_the_means_of_all_with_and_without_a_fibrillating_heart() -> None:
+    p = CareParameters(af_heart_bpm=60.0)  # so that it shows
+    drawn = [draw_resident(Stream(1, str(number), "traits"), p) for number in range(12_000)]
+    assert np.mean([resident.resting_bpm for resident in drawn]) == pytest.approx(p.resting_bpm, abs=0.4)
+    assert np.mean([resident.asleep_bpm for resident in drawn]) == pytest.approx(p.asleep_bpm, abs=0.4)
+
+
 def test_atrial_fibrillation_beats_faster_and_less_evenly(well: Heard) -> None:
     p, ill = CareParameters(), Heard(described(6, "atrial-fibrillation"), 2)
     assert np.mean(ill.pulse) - np.mean(well.pulse) == pytest.approx(p.af_heart_bpm, abs=1)
