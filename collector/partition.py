@@ -139,3 +139,9 @@ async def read_watermarks(
     finally:
         await connection.close()
     return ear.let_go | ear.watermarks
+
+
+async def forget_session(address: BrokerAddress, options: ConnectOptions) -> None:
+    """Have the broker forget a session that is not connected, and all it was subscribed to. Raises `MQTTError`."""
+    connection = await Connection.open(address, replace(options, clean_session=True), _Ear())
+    await connection.close()

@@ -30,7 +30,7 @@ from collector.accounting import Accounting, Site
 from collector.forgetting import is_asked
 from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transaction
 from collector.journal import CommitFailed, Journal, Size
-from collector.partition import HANDED_OVER_S, Partition, read_watermarks
+from collector.partition import HANDED_OVER_S, Partition, forget_session, read_watermarks
 from collector.report import Sample, serve
 from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
@@ -165,6 +165,7 @@ class Collector:
         self._ready: dict[_WatermarkKey, bytes] = {}
         self._areas_changed = served != self.partition.served
         self._told = self._acknowledged = 0  # watermarks, on this connection
+        self._session_present = False
         self._left_s, self._left_readings, self._left_told = 0.0, -1, 0
         self._ticks = 0
         self._rejected_told = 0
@@ -275,12 +276,22 @@ class Collector:
         await self._take_over()
         await connection.subscribe(self.partition.filters)
         if self.partition.leaving:
-            # The embedded broker does not answer where it has forgotten the subscription: so much the better.
-            with contextlib.suppress(NoReply):
-                await connection.unsubscribe(self.partition.leaving_filters)
+            if self._session_present:
+                await self._leave(connection)
             self._left_s, self._left_readings = self._loop.time(), -1
         self.broker_reason = None
         self._owe_everybody()
+
+    async def _leave(self, connection: BrokerConnection) -> None:
+        """Unsubscribe from areas that are to be handed over. Raises `MQTTError`."""
+        try:
+            await connection.unsubscribe(self.partition.leaving_filters)
+        except NoReply:
+            # The embedded broker neither answers nor obeys in a session that was resumed. A new one has no such
+            # subscription; what the old one held of other areas no watermark covers, so it is said again.
+            await connection.close()
+            await forget_session(self.settings.broker, self._options)
+            raise
 
     async def _take_over(self) -> None:
         """Begin areas that are new to this collector where the last one's watermarks end. Raises `MQTTError`."""
@@ -313,6 +324,7 @@ class Collector:
 
     def connected(self, session_present: bool) -> None:
         """The broker accepted (`haina.mqtt.Receiver`)."""
+        self._session_present = session_present
         self._log.info("connected", broker=str(self.settings.broker), session_present=session_present)
 
     def received(self, batch: list[Publish]) -> None:

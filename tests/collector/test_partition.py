@@ -218,15 +218,32 @@ def build_settings(folder: Path, port: int, *areas: str) -> Settings:
     return Settings(BrokerAddress("127.0.0.1", port), ("null:",), folder / "journal", http=None, areas=areas)
 
 
-def test_an_area_is_handed_over_although_the_broker_has_forgotten_who_was_subscribed(tmp_path: Path) -> None:
-    """The embedded broker does not answer to an UNSUBSCRIBE from what it does not know."""
+@pytest.mark.parametrize("forgets", [True, False])
+def test_an_area_is_handed_over_although_the_embedded_broker_does_not_unsubscribe(
+    tmp_path: Path, forgets: bool
+) -> None:
+    """It neither answers nor obeys an UNSUBSCRIBE in a resumed session, and not from what it has forgotten."""
 
     async def hand_over() -> None:
         collector = Collector(build_settings(tmp_path, broker.port, "a01", "a02"))
         await live(collector, lambda: collector.broker_reason is None)
-        broker.restart()
+        if forgets:
+            broker.restart()
+        gateway = Gateway()
+        await gateway.open(broker, "gateway")
+
+        async def speak_on() -> None:
+            for seq in itertools.count(1):
+                await gateway.send([(topic(area=area), live_payload(seq)) for area in ("a01", "a02")])
+                await asyncio.sleep(0.1)
+
+        speaking = asyncio.create_task(speak_on())
         collector = Collector(build_settings(tmp_path, broker.port, "a01"))
         await live(collector, lambda: not collector.partition.leaving)
+        assert collector.accounting.devices[("a01", "home-1", "wearable-1")].received > 0
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+        await gateway.close()
 
     with embedded_broker() as broker:
         asyncio.run(hand_over())
