@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from haina.contract import Clock, Command, Phase, Topic, decode, encode, measurement, point_hash
+from haina.contract import Clock, Command, Phase, Reply, Topic, decode, encode, measurement, point_hash
 from haina.contract.point import stored_point_hash
 from haina.contract.topic import TopicClass
 from haina.ledger import read_ledger
@@ -141,6 +142,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.readings = 0
+        self.replies: dict[str, Reply] = {}
         self.clock: Clock | None = None
         self.connection: Connection | None = None
 
@@ -154,6 +156,9 @@ class Listener:
         for publish in batch:
             if publish.topic == b"haina/v1/clock":
                 self.clock = decode(Clock, publish.payload)
+            elif publish.topic.startswith(b"haina/v1/reply/"):
+                reply = decode(Reply, publish.payload)
+                self.replies[reply.id] = reply
             else:
                 self.readings += 1
         assert self.connection is not None
@@ -188,3 +193,45 @@ def test_without_anybody_to_make_readings_durable_the_town_waits_at_its_window(t
             await listener.connection.close()
 
     asyncio.run(scene())
+
+
+def test_a_clock_at_the_present_says_what_it_needs_and_only_what_changes_something_is_recorded(tmp_path: Path) -> None:
+    wishes = {
+        "too-fast": ("town/simulator/clock/set", {"speed": 60}),
+        "question": ("a01/k01/desk/incidents", {}),
+        "wish": ("a01/k01/desk/automatic", {"on": False}),
+        "ahead": ("town/simulator/clock/set", {"speed": 60, "future": True}),
+    }
+
+    async def scene() -> dict[str, Reply]:
+        now_ms = time.time_ns() // 1_000_000
+        scenario = parse("title: A block\nareas:\n  a01: {blocks: 1}\n", "block.yaml").model_copy(
+            update={"name": "block"}
+        )
+        run = LiveRun(scenario, RunState.new("block", 7, now_ms), tmp_path, RunClock(start_ms=now_ms, wall_ms=now_ms))
+        with mosquitto_broker() as broker:
+            listener = Listener()
+            connection = listener.connection = await Connection.open(
+                broker.address, ConnectOptions("listener"), listener
+            )
+            await connection.subscribe([TopicClass.REPLY.filter, "haina/v1/clock"])
+            task = asyncio.create_task(run.run(broker.address))
+            async with asyncio.timeout(60):
+                while listener.clock is None:  # noqa: ASYNC110 - it is another process's truth
+                    await asyncio.sleep(0.05)
+                for name, (topic, args) in wishes.items():
+                    wish = Command(id=name, expires=now_ms + 24 * HOUR, args=args)
+                    while name not in listener.replies:  # said again until it is heard: its desk may not listen yet
+                        connection.publish([(f"haina/v1/command/{topic}".encode(), encode(wish))])
+                        await asyncio.sleep(0.2)
+            run.stop()
+            await task
+            await connection.close()
+        return listener.replies
+
+    replies = asyncio.run(scene())
+    assert (replies["too-fast"].done, replies["too-fast"].values) == (False, {"needs": "future"})
+    assert replies["question"].values["incidents"] == []
+    assert replies["wish"].done
+    assert replies["ahead"].done
+    assert {command.id for _, _, command in read_commands(tmp_path / "run.commands")} == {"wish"}
