@@ -74,7 +74,7 @@ def plan(seed: int, *, full: bool = False) -> Plan:
     """Draw the plan of a seed; `full` makes outages of up to 60 s."""
     dice = random.Random(seed)
     embedded, influxdb = seed % 4 == 0, seed % 3 == 0
-    two_collectors = seed % 5 == 0 and not embedded
+    two_collectors = seed % 5 == 0
     left_out = [target for target in ("influxdb", "influxdb's front") if not influxdb]
     targets = [target for target in (*KINDS, *OFTEN) if target not in {*left_out, "area"}]
     faults = list(_faults(dice, targets, full))
