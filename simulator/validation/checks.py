@@ -30,14 +30,14 @@ CHECKS = (
         queues.kiosk_availability,
     ),
     Check("machine-repair", "Finite source, two crews", _PLAIN, 1, queues.machine_repair),
-    Check("little", "Little's law on every queue", "the shipped scenarios, unchanged", 20, little.little),
+    Check("little", "Little's law on every queue", "the shipped scenarios, unchanged", 12, little.little),
     Check("thinning", "Arrivals against their rate", _DEMAND, 5, arrivals.thinning),
     Check("infinite-servers", "Mt/G/∞: a crowd through the day", _DEMAND, 1, arrivals.infinite_servers),
     Check("coverage", "95 % confidence intervals", _DEMAND, 1, arrivals.coverage),
     Check("sampled-laws", "Sampled laws", "Stream", 2, draws.sampled_laws),
     Check("streams", "Streams beside each other", "CohortStream and Stream", 1, draws.streams),
     Check("ciw", "A second simulator", "a real centre, and Ciw", 10, ciw_network.two_simulators),
-    Check("homes", "Homes against recorded homes", "the senior-care model, unchanged", 30, models.homes),
+    Check("homes", "Homes against recorded homes", "the senior-care model, unchanged", 20, models.homes),
     Check(
         "surroundings",
         "Arrivals and weather against records",
@@ -60,7 +60,7 @@ CHECKS = (
         halls.recorded,
     ),
     Check(
-        "held-out-homes", "Homes against homes not fitted on", "the senior-care model, unchanged", 4, models.held_out
+        "held-out-homes", "Homes against homes not fitted on", "the senior-care model, unchanged", 2, models.held_out
     ),
     Check("recordings", "The recordings against the targets", "the recorded homes themselves", 3, models.recordings),
 )

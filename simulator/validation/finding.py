@@ -10,6 +10,8 @@ Recorded = TypeVar("Recorded")
 ALPHA = 1e-4
 """How often one number of a correct model may miss its tolerance; a check has fewer than ten of them."""
 
+_UNITS = {"s", "min", "h", "bpm", "brpm", "c"}
+
 Verdict = Literal["pass", "fail", "skipped"]
 
 
@@ -68,6 +70,12 @@ class Finding:
     def verdict(self) -> Verdict:
         """Not a number fails."""
         return "pass" if self.distance <= self.tolerance else "fail"
+
+
+def spoken(name: str) -> str:
+    """A target's name in words, without the unit it ends with: that stands beside it."""
+    *words, last = name.split("_")
+    return " ".join(words if last in _UNITS else [*words, last])
 
 
 class LeftOut(Exception):

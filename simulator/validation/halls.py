@@ -8,7 +8,7 @@ from all recorded ones together as nine in ten of these are, each by itself. Wit
 
 import numpy as np
 
-from simulator.calibration import as_far_as_most, targets
+from simulator.calibration import MOST, as_far_as_most, targets
 from simulator.calibration.halls import (
     LEAST_HOURS,
     OPEN_H,
@@ -21,17 +21,18 @@ from simulator.calibration.halls import (
     recorded_halls,
 )
 from simulator.calibration.movement import FloatArray
-from simulator.validation.finding import Curve, Finding, Settings
+from simulator.validation.finding import Curve, Finding, Settings, spoken
 
 _SOURCE = "Warsaw municipal offices (kolejkeR)"
 _PROFILE = "hall_by_hour"
+_AS_FAR = f"; tolerance: as far as {MOST:.0%} of the recorded halls"
 
 
 def halls(settings: Settings) -> list[Finding]:
     """A simulated hall against the committed targets."""
     days = settings.sized(28, 84)
     found = measure_halls(hear_hall(days, seed=settings.seed))
-    sample = f"a simulated hall of seven groups, {days} days, {found.group_hours:,} group-hours"
+    sample = f"a simulated hall of seven groups, {days} days, {found.group_hours:,} group-hours{_AS_FAR}"
     findings = []
     for name, measured in figures(found).items():
         target = targets()[name]
@@ -44,7 +45,9 @@ def recorded(settings: Settings) -> list[Finding]:
     groups = settings.recorded(recorded_halls)
     theirs, each = measure_halls(groups), measure_each(groups)
     ours = measure_halls(hear_hall(settings.sized(28, 84), seed=settings.seed))
-    sample = f"{ours.group_hours:,} simulated and {theirs.group_hours:,} recorded group-hours of {len(each)} halls"
+    sample = (
+        f"{ours.group_hours:,} simulated and {theirs.group_hours:,} recorded group-hours of {len(each)} halls{_AS_FAR}"
+    )
     return [
         *(_figure(name, ours, theirs, each, sample) for name in (_PROFILE, "hall_nobody_waits", "hall_hour_cv")),
         _law("wait", "wait_min", ours, theirs, each, sample),
@@ -76,7 +79,7 @@ def _finding(
     source: str,
     sample: str,
 ) -> Finding:
-    what, apart = name.replace("_", " "), distance(expected, measured)
+    what, apart = spoken(name), distance(expected, measured)
     if isinstance(expected, float | int):
         return Finding(what, float(expected), float(measured), tolerance, unit, source, sample)
     curve = Curve(list(OPEN_H), list(expected), np.asarray(measured).tolist(), "hour of the day", "share of tickets")

@@ -20,7 +20,7 @@ from simulator.calibration.movement import MovementStatistics, measure, step_dis
 from simulator.calibration.surroundings import hear_arrivals, hear_weather
 from simulator.care.rhythm import shipped
 from simulator.centres.arrivals import WEEKDAY_PROFILE
-from simulator.validation.finding import Curve, Finding, LeftOut, Settings
+from simulator.validation.finding import Curve, Finding, LeftOut, Settings, spoken
 from simulator.validation.inference import jackknife_margin
 
 HOMES, FEWER_HOMES, DAYS = 160, 60, 7
@@ -195,6 +195,6 @@ def _finding(
     name: str, goal: Target, measured: float, sample: str, chance: float, curve: Curve | None = None
 ) -> Finding:
     assert isinstance(goal.value, float | int)
-    test = f"{sample}; tolerance {goal.tolerance:.3g}, of chance {chance:.2g}" if chance else sample
-    tolerance, what = goal.tolerance + chance, name.replace("_", " ")
+    test = f"{sample}; tolerance {goal.tolerance:.3g}, and {chance:.2g} for chance" if chance else sample
+    tolerance, what = goal.tolerance + chance, spoken(name)
     return Finding(what, float(goal.value), float(measured), tolerance, goal.unit, goal.source, test, curve=curve)

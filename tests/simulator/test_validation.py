@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from haina.contract.care import ROOMS
 from simulator.calibration import halls
+from simulator.care import CareParameters
 from simulator.care.rhythm import shipped
 from simulator.centres import CentreParameters, arrivals
 from simulator.centres.kiosk import Kiosks
@@ -224,12 +225,18 @@ def test_homes_are_judged_by_the_half_they_were_not_fitted_to(monkeypatch: pytes
     assert outcome("held-out-homes").left_out == "no homes are left to judge by: the rhythm is fitted to all homes"
 
 
+def test_people_who_rise_twice_as_often_at_night_are_more_than_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    restless = CareParameters(night_trips_per_h=2 * CareParameters().night_trips_per_h)
+    monkeypatch.setattr("simulator.calibration.homes.CareParameters", lambda: restless)
+    assert "night bathroom visits" in failed(outcome("held-out-homes"))
+
+
 def test_a_hall_whose_work_is_slower_waits_longer_than_was_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slower = halls.HALL.model_copy(update={"service_mean_s": halls.HALL.service_mean_s * 1.25})
     monkeypatch.setattr(halls, "HALL", slower)
-    assert {"hall wait p75 min", "hall wait p90 min"} <= failed(outcome("halls"))
+    assert {"hall wait p75", "hall wait p90"} <= failed(outcome("halls"))
 
 
 def test_somebody_forgotten_in_a_queue_breaks_littles_law() -> None:
