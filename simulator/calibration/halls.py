@@ -48,7 +48,7 @@ HALL = CentreParameters(
     weekend_factor=0.0,
     working_calendar=False,
     hour_cv=0.45,
-    service_mean_s=390.0,
+    service_mean_s=300.0,
     service_cv=0.8,
     under_35_slower=1.0,
     sixty_to_74_slower=1.0,
@@ -80,8 +80,8 @@ COUNTERS = {
     "pick-up": 1,
     "business-licence": 1,
 }
-PERSONS_PER_DAY = 500.0
-"""Chosen so that groups have 40 to 125 tickets a day, as the busier half of those recorded, and a counter is used for
+PERSONS_PER_DAY = 690.0
+"""Chosen so that groups have 55 to 170 tickets a day, as the busiest third of those recorded, and a counter is used for
 four fifths of its busiest hour."""
 
 
