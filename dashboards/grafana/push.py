@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from grafana_client.api import GrafanaApi
 from grafana_client.client import GrafanaBadInputError, GrafanaClientError, GrafanaException
 
-from dashboards.grafana.render import FOLDER_UID, dashboard
-from dashboards.pages import PAGES
+from dashboards.grafana.render import FOLDER_UID, dashboards
 from dashboards.text import Language
 from haina.store_url import StoreURL
 
@@ -46,8 +45,7 @@ def push(
         _folder(api)
         said(f"folder {FOLDER_UID}")
         for language in languages:
-            for page in PAGES.values():
-                model = dashboard(page, language)
+            for model in dashboards(language).values():
                 api.dashboard.update_dashboard({"dashboard": model, "folderUid": FOLDER_UID, "overwrite": True})
                 said(f"dashboard {model['uid']}: {model['title']}")
     except GrafanaBadInputError as refused:

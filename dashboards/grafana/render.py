@@ -21,7 +21,8 @@ from dashboards.text import LANGUAGES, Language, catalogue, text
 from haina import zone
 from haina.contract import measurement
 from haina.query import Aggregate, Query
-from haina.query.influxql import compile_influxql
+from haina.query.influxql import compile_from_hours, compile_influxql
+from haina.query.value import HOUR_S, fits_rollups
 
 SCHEMA_VERSION = 41
 DATA_SOURCE = {"type": "influxdb", "uid": "${ds}"}
@@ -55,9 +56,9 @@ Json = dict[str, Any]
 def render_all() -> dict[str, str]:
     """Every file there is to keep: path below this folder → its text."""
     files = {
-        f"{language}/{page.id}.json": _document(dashboard(page, language))
+        f"{language}/{name}.json": _document(model)
         for language in LANGUAGES
-        for page in PAGES.values()
+        for name, model in dashboards(language).items()
     }
     files["map/haina-areas.json"] = _document(_gazetteer())
     return files
@@ -73,6 +74,30 @@ def stale(folder: Path) -> list[str]:
     ]
     kept = [path.relative_to(folder).as_posix() for kind in (*LANGUAGES, "map") for path in (folder / kind).glob("*")]
     return sorted([*wrong, *(name for name in kept if name not in fresh)])
+
+
+def dashboards(language: Language) -> dict[str, Json]:
+    """Every dashboard there is, by name: the pages, and the history of what hours can tell."""
+    return {page.id: dashboard(page, language) for page in PAGES.values()} | {"history": _history(language)}
+
+
+def _history(language: Language) -> Json:
+    """The panels that hours can answer, asked of the bucket beside the points' that `haina rollup` fills."""
+    shown = {panel.id: panel for page in PAGES.values() for panel in page.panels if _hours_can_tell(panel)}
+    drawn = dashboard(Page("history", tuple(shown.values())), language)
+    for panel, rendered in zip(shown.values(), drawn["panels"], strict=True):
+        rendered["interval"] = _duration(max(panel.least_window_s, HOUR_S))
+        for line, target in zip(panel.lines, rendered["targets"], strict=True):
+            target["query"] = statement(panel, line, from_hours=True)
+    bucket = {"text": "haina-hourly", "value": "haina-hourly"}
+    hours = {"name": "hours", "label": text(language, "console.hours"), "type": "textbox"}
+    drawn["templating"]["list"].append(hours | {"query": bucket["value"], "current": bucket, "options": [bucket]})
+    return drawn | {"time": {"from": "now-90d", "to": "now"}, "refresh": "15m"}
+
+
+def _hours_can_tell(panel: Panel) -> bool:
+    is_curve = panel.kind is Kind.TIME_SERIES and panel.span is Span.WINDOWS
+    return is_curve and all(fits_rollups(line.query) for line in panel.lines)
 
 
 def dashboard(page: Page, language: Language) -> Json:
@@ -203,12 +228,16 @@ def _ref_id(number: int) -> str:
     return name
 
 
-def statement(panel: Panel, line: Line) -> str:
+def statement(panel: Panel, line: Line, *, from_hours: bool = False) -> str:
     """What Grafana asks for a line, with its own macros and this dashboard's variables in it."""
     window = "$__interval" if panel.span is Span.WINDOWS else None
-    asked = compile_influxql(
-        line.query, time_range="$timeFilter", window=window, where_raw=() if panel.everywhere else _WHERE
-    )
+    where = () if panel.everywhere else _WHERE
+    if from_hours:
+        asked = compile_from_hours(
+            line.query, "${hours:raw}", time_range="$timeFilter", window="$__interval", where_raw=where
+        )
+    else:
+        asked = compile_influxql(line.query, time_range="$timeFilter", window=window, where_raw=where)
     if panel.per_s is None:
         return asked
     tags = ", ".join(f'"{tag}"' for tag in line.query.group)

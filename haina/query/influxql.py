@@ -52,24 +52,37 @@ def compile_with_hours(query: Query, start_ms: int, end_ms: int, raw_from_ms: in
 
     An hour belongs to the range in which it begins.
     """
-    measurement, field = quote_name(query.measurement), query.field
-    parts = [part for part in ("count", "sum", "min", "max") if f'"{part}"' in _OF_PARTS[query.aggregate]]
-    where = "".join(f"{_condition(condition)} AND " for condition in query.where)
-    of_hours = {part: quote_name(f"{field}_{part}") for part in ("count", "min", "max")}
-    of_hours["sum"] = f"{quote_name(f'{field}_mean')} * {of_hours['count']}"
-    sources = [
-        f"(SELECT {', '.join(f'{of_hours[part]} AS {quote_name(part)}' for part in parts)} "
-        f"FROM {quote_name(hours)}..{measurement} WHERE {where}{time_range(start_ms, min(end_ms, raw_from_ms))}"
-        f"{_group(None, TAGS)})"
-    ]
+    sources = [_hours(query, hours, [time_range(start_ms, min(end_ms, raw_from_ms))])]
     if end_ms > raw_from_ms:
-        sources.append(
-            f"(SELECT {', '.join(f'{part}({quote_name(field)}) AS {quote_name(part)}' for part in parts)} "
-            f"FROM {measurement} WHERE {where}{time_range(raw_from_ms, end_ms)}{_group('1h', TAGS)})"
-        )
+        parts = ", ".join(f"{part}({quote_name(query.field)}) AS {quote_name(part)}" for part in _parts(query))
+        where = [*map(_condition, query.where), time_range(raw_from_ms, end_ms)]
+        points = f"SELECT {parts} FROM {quote_name(query.measurement)} WHERE {' AND '.join(where)}"
+        sources.append(f"({points}{_group('1h', TAGS)})")
     span = time_range(start_ms, end_ms)
     statement = f'SELECT {_OF_PARTS[query.aggregate]} AS "value" FROM {", ".join(sources)} WHERE {span}'
     return _grouped(query, statement, span, f"{query.window_s}s" if query.window_s else None)
+
+
+def compile_from_hours(query: Query, hours: str, *, time_range: str, window: str, where_raw: Sequence[str] = ()) -> str:
+    """The statement for a query that fits rollups, from bucket `hours` alone; see `compile_influxql`."""
+    source = _hours(query, hours, [*where_raw, time_range])
+    statement = f'SELECT {_OF_PARTS[query.aggregate]} AS "value" FROM {source} WHERE {time_range}'
+    return _grouped(query, statement, time_range, window)
+
+
+def _hours(query: Query, hours: str, conditions: Sequence[str]) -> str:
+    """The parts that the answer is made of, by hour and device, as a source."""
+    column = {part: quote_name(f"{query.field}_{part}") for part in ("count", "min", "max")}
+    column["sum"] = f"{quote_name(f'{query.field}_mean')} * {column['count']}"
+    parts = ", ".join(f"{column[part]} AS {quote_name(part)}" for part in _parts(query))
+    where = " AND ".join([*map(_condition, query.where), *conditions])
+    return (
+        f"(SELECT {parts} FROM {quote_name(hours)}..{quote_name(query.measurement)} WHERE {where}{_group(None, TAGS)})"
+    )
+
+
+def _parts(query: Query) -> list[str]:
+    return [part for part in ("count", "sum", "min", "max") if f'"{part}"' in _OF_PARTS[query.aggregate]]
 
 
 def _grouped(query: Query, statement: str, time_range: str, window: str | None) -> str:

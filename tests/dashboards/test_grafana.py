@@ -16,12 +16,11 @@ from dashboards.grafana.push import DATA_SOURCE_UID, PushRefused, push
 from dashboards.pages import PAGES
 from dashboards.panels import Kind
 from dashboards.text import LANGUAGES
+from haina.query.value import fits_rollups
 from haina.store_url import StoreURL
 
 HERE = Path(render.__file__).parent
-DASHBOARDS = {
-    (language, page.id): render.dashboard(page, language) for language in LANGUAGES for page in PAGES.values()
-}
+DASHBOARDS = {(language, name): model for language in LANGUAGES for name, model in render.dashboards(language).items()}
 
 
 def targets(dashboard):
@@ -73,10 +72,11 @@ def test_panels_of_a_dashboard_stand_beside_each_other_and_not_on_each_other(nam
 @pytest.mark.parametrize("name", list(DASHBOARDS))
 def test_every_query_heeds_the_chosen_data_source_time_area_and_site(name):
     everywhere = {
-        render.statement(panel, line)
+        render.statement(panel, line, from_hours=from_hours)
         for page in PAGES.values()
         for panel in page.panels
         for line in panel.lines
+        for from_hours in (False, *([True] if fits_rollups(line.query) else []))
         if panel.everywhere
     }
     for target in targets(DASHBOARDS[name]):
@@ -90,6 +90,19 @@ def test_sites_are_offered_of_the_chosen_areas_only():
     variables = {variable["name"]: variable for variable in DASHBOARDS["en", "town"]["templating"]["list"]}
     assert list(variables) == ["ds", "area", "site"]
     assert variables["site"]["query"].endswith('WHERE "area" =~ /^${area:regex}$/')
+
+
+def test_the_history_asks_the_hours_of_whatever_hours_can_tell():
+    history = DASHBOARDS["en", "history"]
+    titles = [panel["title"] for panel in history["panels"]]
+    assert len(set(titles)) == len(titles) > 15
+    assert "Occupancy by centre" in titles
+    assert history["templating"]["list"][-1]["current"]["value"] == "haina-hourly"
+    for panel in history["panels"]:
+        assert panel["interval"].endswith("h")
+        for target in panel["targets"]:
+            assert 'FROM "${hours:raw}".."' in target["query"]
+            assert "GROUP BY time($__interval)" in target["query"]
 
 
 def test_a_rate_is_scaled_by_the_interval_grafana_chose():
@@ -112,8 +125,8 @@ def test_the_map_of_the_town_is_drawn_from_files_grafana_serves_itself():
 
 
 def test_dashboards_differ_between_languages_in_words_only():
-    for page in PAGES.values():
-        one, other = DASHBOARDS["en", page.id], DASHBOARDS["zh", page.id]
+    for name in (*PAGES, "history"):
+        one, other = DASHBOARDS["en", name], DASHBOARDS["zh", name]
         assert [target["query"] for target in targets(one)] == [target["query"] for target in targets(other)]
         assert one["title"] != other["title"]
 

@@ -79,7 +79,7 @@ def test_a_panel_whose_parts_do_not_fit_is_refused_with_a_sentence(wrong, senten
 
 
 def used_keys():
-    keys = set()
+    keys = {"page.history"}  # a dashboard of Grafana's alone
     for page, panel in ALL:
         keys |= {f"page.{page.id}", f"panel.{panel.id}", f"about.{panel.id}", f"unit.{panel.unit}"}
         keys |= {f"line.{line.name}" for line in panel.lines if line.name}

@@ -142,6 +142,7 @@ def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def influx_1() -> Iterator[str]:
     with influxdb_1() as influx:
         influx.create_bucket("haina")
+        influx.create_bucket("haina-hourly")
         yield influx.url.removeprefix("http://")
 
 
@@ -337,6 +338,7 @@ def test_every_statement_of_every_dashboard_is_answered_to_grafanas_account(line
                 ("$__interval", "60s"),
                 ("${area:regex}", ".*"),
                 ("${site:regex}", ".*"),
+                ("${hours:raw}", "haina-hourly"),
             ):
                 statement = statement.replace(macro, value)  # noqa: PLW2901
             answer = line.ask(statement)

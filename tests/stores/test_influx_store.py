@@ -15,6 +15,7 @@ from collector.stores.influx import InfluxStore
 from collector.stores.influx_hourly import Hourly
 from haina.contract import Point
 from haina.query import Aggregate, Filter, Query, Series
+from haina.query.influxql import compile_from_hours, compile_influxql, time_range
 from haina.query.reader import QueryRefused, StoreUnreachable, open_reader
 from haina.store_url import StoreURL
 from tests.influx import RunningInflux, influxdb_1
@@ -363,6 +364,16 @@ def test_questions_are_answered_from_points_and_hours_together_once_retention_ha
     hourly.prepare(0)
     assert hourly.roll_up(late_s=0) > 0
     assert [ask(start_ms) for start_ms in starts] == before, "as long as all points are there, they alone answer"
+    whole = time_range(START_MS, START_MS + 4 * HOUR_MS)
+    for query in (query for query in queries if query.window_s == 7_200):
+        hours = compile_from_hours(query, f"{bucket}-hourly", time_range=whole, window="7200s")
+        of_hours, of_points = (
+            influx.query(bucket, hours),
+            influx.query(bucket, compile_influxql(query, time_range=whole)),
+        )
+        assert [line["tags"] for line in of_hours] == [line["tags"] for line in of_points] != [], query
+        for line, expected in zip(of_hours, of_points, strict=True):
+            assert line["values"] == [pytest.approx(row) for row in expected["values"]], query  # type: ignore[attr-defined]
     gone_ns = (START_MS + 2 * HOUR_MS + HOUR_MS // 3) * 10**6  # in the middle of an hour
     influx.query(bucket, f"DELETE WHERE time < {gone_ns}", post=True)
     hourly.roll_up(late_s=3_600)
