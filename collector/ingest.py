@@ -204,13 +204,14 @@ class Ingest:
         append, astuple, point_new = self._points.append, msgspec.structs.astuple, tuple.__new__
         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
         pending_bytes = 0
-        for topic, payload, _, retained, _, _ in messages:
+        for message in messages:
+            topic, payload = message.topic, message.payload
             size = len(payload)
             pending_bytes += size
             entry = entries.get(topic)
             try:
                 if entry is None:
-                    entry = self._meet(topic, payload, retained)
+                    entry = self._meet(topic, payload, message.retain)
                     if entry is None:
                         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
                         continue

@@ -28,7 +28,9 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Final, NamedTuple, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
+
+import msgspec
 
 MAX_PACKET_BYTES: Final = 268_435_460
 """The largest packet MQTT can express, in bytes (section 2.2.3): a remaining length of 268,435,455 and 5 before it."""
@@ -65,8 +67,8 @@ class PacketTooLarge(CodecError):
     """A packet over the limit that was set, or over the one MQTT has (`MAX_PACKET_BYTES`)."""
 
 
-class Publish(NamedTuple):
-    """A PUBLISH packet; `packet_id` is 0 at QoS 0."""
+class Publish(msgspec.Struct, frozen=True, gc=False):
+    """A PUBLISH packet; `packet_id` is 0 at QoS 0. A struct, for one is made in less than half a named tuple's time."""
 
     topic: bytes
     payload: bytes
@@ -254,7 +256,7 @@ class Decoder:
 
         One long function on purpose: calls for every packet would double its cost.
         """
-        append, flags_of, new, head = packets.append, _PUBLISH_FLAGS.get, tuple.__new__, _USUAL_HEAD
+        append, flags_of, head = packets.append, _PUBLISH_FLAGS.get, _USUAL_HEAD
         limit = self._max_packet_bytes
         size = len(data)
         position = 0
@@ -276,7 +278,7 @@ class Decoder:
                         packet_id = data[topic_end] << 8 | data[topic_end + 1]
                         if packet_id:
                             topic, payload = data[topic_start:topic_end], data[topic_end + 2 : end]
-                            append(new(Publish, (topic, payload, 1, False, False, packet_id)))
+                            append(Publish(topic, payload, 1, False, False, packet_id))
                             position = end
                             continue
             first = data[position]
@@ -324,12 +326,7 @@ class Decoder:
                         raise MalformedPacket("a PUBLISH that ends within its topic")
                 if topic_end == topic_start:
                     raise MalformedPacket("a PUBLISH with an empty topic")
-                append(
-                    new(
-                        Publish,
-                        (data[topic_start:topic_end], data[payload_start:end], qos, retain, dup, packet_id),
-                    )
-                )
+                append(Publish(data[topic_start:topic_end], data[payload_start:end], qos, retain, dup, packet_id))
                 position = end
             elif first == _PUBACK:
                 if length != 2:
