@@ -30,7 +30,7 @@ CHECKS = (
         queues.kiosk_availability,
     ),
     Check("machine-repair", "Finite source, two crews", _PLAIN, 1, queues.machine_repair),
-    Check("little", "Little's law on every queue", "the shipped scenarios, unchanged", 12, little.little),
+    Check("little", "Little's law on every queue", "the shipped scenarios, unchanged", 15, little.little),
     Check("thinning", "Arrivals against their rate", _DEMAND, 5, arrivals.thinning),
     Check("infinite-servers", "Mt/G/∞: a crowd through the day", _DEMAND, 1, arrivals.infinite_servers),
     Check("coverage", "95 % confidence intervals", _DEMAND, 1, arrivals.coverage),
