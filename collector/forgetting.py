@@ -180,7 +180,7 @@ def _readable(data: Path) -> closing[sqlite3.Connection]:
 
 def _points(resident: Resident, journal: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     for _, points in groups_with(journal, resident):
-        yield from (point._asdict() for point in points if resident.is_in_point(point))
+        yield from (msgspec.structs.asdict(point) for point in points if resident.is_in_point(point))
 
 
 def _devices(resident: Resident, journal: sqlite3.Connection) -> Iterator[dict[str, Any]]:

@@ -201,7 +201,7 @@ class Ingest:
             self._packet_ids = [packet_id for packet_id in self._packet_ids if packet_id]
         self.pending_messages += len(messages)
         entries, touched = self._entries, self.accounting.touched
-        append, astuple, point_new = self._points.append, msgspec.structs.astuple, tuple.__new__
+        append, astuple = self._points.append, msgspec.structs.astuple
         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
         pending_bytes = 0
         for message in messages:
@@ -244,7 +244,7 @@ class Ingest:
             if not device.touched:
                 device.touched = True
                 touched.append(device)
-            append(point_new(Point, (name, area, site, device_name, time_ms, boot, seq, values)))
+            append(Point(name, area, site, device_name, time_ms, boot, seq, values))
         self.pending_bytes += pending_bytes
         if len(self._points) >= GROUP_POINTS:
             self._seal()

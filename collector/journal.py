@@ -517,7 +517,7 @@ def _completed(point: Point) -> Point:
     """A point as today's measurement has it: one that was journaled before an upgrade lacks the fields added since."""
     declared = MEASUREMENTS.get(point.measurement)
     lacking = 0 if declared is None else len(declared.fields) - len(point.values)
-    return point._replace(values=(*point.values, *[None] * lacking)) if lacking > 0 else point
+    return msgspec.structs.replace(point, values=(*point.values, *[None] * lacking)) if lacking > 0 else point
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -100,9 +101,9 @@ def arrow_streams(points: Sequence[Point]) -> bytes:
     """The points as Arrow IPC streams one after another, one per measurement, which each schema's metadata names."""
     by_measurement: dict[str, list[Point]] = {}
     for point in points:
-        group = by_measurement.get(point[0])
+        group = by_measurement.get(point.measurement)
         if group is None:
-            group = by_measurement[point[0]] = []
+            group = by_measurement[point.measurement] = []
         group.append(point)
     sink = pa.BufferOutputStream()
     for name, group in by_measurement.items():
@@ -115,7 +116,7 @@ def arrow_streams(points: Sequence[Point]) -> bytes:
 
 def record_batch(declared: Measurement, points: Sequence[Point]) -> Any:
     """The points of one measurement as columns: time_ns, the tags, boot, seq and the fields; booleans as 0 and 1."""
-    _, areas, sites, devices, times_ms, boots, seqs, values = zip(*points, strict=True)
+    _, areas, sites, devices, times_ms, boots, seqs, values = zip(*map(msgspec.structs.astuple, points), strict=True)
     seq = np.array(seqs, dtype=np.int64)
     columns = [
         pa.array(np.array(times_ms, dtype=np.int64) * NS_PER_MS + seq % NS_PER_MS),

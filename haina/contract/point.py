@@ -8,8 +8,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import xxhash
 
 from haina.contract.catalogue import measurement
@@ -20,8 +21,11 @@ TAGS = ("area", "site", "device")
 NS_PER_MS = 1_000_000
 
 
-class Point(NamedTuple):
-    """One accepted reading, in no store's own form. `values` follows the measurement's fields; None is absent."""
+class Point(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One accepted reading, in no store's own form. `values` follows the measurement's fields; None is absent.
+
+    A struct, for the collector makes one for every reading, and a named tuple takes twice the time.
+    """
 
     measurement: str
     area: str
@@ -50,7 +54,7 @@ def lines(points: Iterable[Point]) -> str:
     """
     by_measurement: defaultdict[str, list[Point]] = defaultdict(list)
     for point in points:
-        by_measurement[point[0]].append(point)
+        by_measurement[point.measurement].append(point)
     return "\n".join(itertools.chain.from_iterable(_line_writer(name)(some) for name, some in by_measurement.items()))
 
 
@@ -74,9 +78,10 @@ def _line_writer(name: str) -> Callable[[list[Point]], list[str]]:
         said.append(f"{{'' if f{number} is None else f'{value}'}}")
     names, fields = "".join(f"f{number}, " for number in range(len(said))), "".join(said)
     source = (
-        f'def lines(points):\n    return [f"""{name},area={{area}},device={{device}},site={{site}} {fields}'
-        f'boot={{boot}}i,seq={{seq}}i {{time_ms * {NS_PER_MS} + seq % {NS_PER_MS}}}"""\n'
-        f"        for _, area, site, device, time_ms, boot, seq, ({names}) in points]\n"
+        f"def lines(points):\n    said = []\n    for point in points:\n"
+        f"        seq = point.seq\n        {names}= point.values\n"
+        f'        said.append(f"""{name},area={{point.area}},device={{point.device}},site={{point.site}} {fields}'
+        f'boot={{point.boot}}i,seq={{seq}}i {{point.time_ms * {NS_PER_MS} + seq % {NS_PER_MS}}}""")\n    return said\n'
     )
     made: dict[str, Any] = {"_escape": _escape}
     exec(source, made)

@@ -4,10 +4,10 @@ import dataclasses
 import re
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collector.accounting import Accounting
 from collector.ingest import CLOCK_TOLD_S, DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, Ingest, TimeLimits, Transaction
@@ -219,7 +219,7 @@ def test_the_runs_clock_says_what_is_too_old_or_in_the_future_and_not_the_machin
 
 
 def test_a_clock_that_nobody_tells_any_more_is_no_reason_to_reject_what_is_said_now() -> None:
-    retained = msgspec.structs.replace(build_clock(LONG_AGO_MS), retain=True)
+    retained = replace(build_clock(LONG_AGO_MS), retain=True)
     kept, remembering, silent = (
         build_ingest(),
         build_ingest(clock=Clock("run", LONG_AGO_MS, 1.0, Phase.LIVE)),

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collector.stores import open_store
 from haina.contract import MEASUREMENTS, Point
@@ -309,7 +310,7 @@ def test_any_town_has_one_answer(
     twins: Twins, town: list[Point], window_s: int | None, group: tuple[str, ...], start: int, length: int
 ) -> None:
     area = f"area-{next(AREAS)}"
-    twins.write([point._replace(area=area) for point in town])
+    twins.write([replace(point, area=area) for point in town])
     name = town[0].measurement if town else "weather"
     only = (Filter("area", "=", (area,)),)
     queries = [

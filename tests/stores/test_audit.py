@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from collector.audit import AuditReport, audit
 from collector.stores import open_store
@@ -45,7 +46,7 @@ def build_run(devices: int = 4, readings: int = 60) -> list[Point]:
     boot = next(BOOTS)
     readings_of_one = build_points(readings, devices=1, boot=boot)
     return [
-        point._replace(site="home-1", device=f"device-{number}", time_ms=point.time_ms + boot)
+        replace(point, site="home-1", device=f"device-{number}", time_ms=point.time_ms + boot)
         for number in range(devices)
         for point in readings_of_one
     ]
@@ -167,7 +168,7 @@ def test_an_altered_value_is_altered(kept: Kept, tmp_path: Path) -> None:
     victim = next(point for point in points[100:] if point.measurement == "wearable")
     worn, steps, battery_pct, *body = victim.values
     assert battery_pct == 88.5
-    kept.put(victim._replace(values=(worn, steps, 88.6, *body)), 0)
+    kept.put(replace(victim, values=(worn, steps, 88.6, *body)), 0)
     report = kept.audit(write_ledger(tmp_path / "run.sent", points))
     assert counts(report) == {"lost": 0, "extra": 0, "duplicates": 0, "altered": 1}
     (offence,) = report.worst
@@ -187,8 +188,8 @@ def test_a_row_nobody_sent_is_extra(kept: Kept, tmp_path: Path) -> None:
     """From a device nobody knows, and from a known one with a number it never reached."""
     points = build_run()
     kept.write(points)
-    kept.put(points[0]._replace(device="ghost"), 5)
-    kept.put(points[59]._replace(seq=61), 6)
+    kept.put(replace(points[0], device="ghost"), 5)
+    kept.put(replace(points[59], seq=61), 6)
     report = kept.audit(write_ledger(tmp_path / "run.sent", points))
     assert counts(report) == {"lost": 0, "extra": 2, "duplicates": 0, "altered": 0}
     assert {offence.device for offence in report.worst} == {"ghost", points[59].device}
@@ -199,7 +200,7 @@ def test_a_reading_in_place_of_another_is_lost_and_extra(kept: Kept, tmp_path: P
     points = build_run()
     kept.write(points)
     kept.delete(points[20])
-    kept.put(points[20]._replace(seq=1_000), 7)
+    kept.put(replace(points[20], seq=1_000), 7)
     report = kept.audit(write_ledger(tmp_path / "run.sent", points))
     assert counts(report) == {"lost": 1, "extra": 1, "duplicates": 0, "altered": 0}
 
@@ -236,9 +237,9 @@ def test_what_is_past_the_buckets_term_is_not_compared_and_not_called_lost(
     url = influx.create_bucket(f"audit-{next(BOOTS)}", keep_s)
     points = build_run()
     later_ms = int(time.time() * 1000) - 3_600_000 - points[0].time_ms
-    recent = [point._replace(time_ms=point.time_ms + later_ms) for point in points]
+    recent = [replace(point, time_ms=point.time_ms + later_ms) for point in points]
     boot = next(BOOTS)
-    past = [point._replace(time_ms=point.time_ms - 7_200_000, boot=boot) for point in recent]
+    past = [replace(point, time_ms=point.time_ms - 7_200_000, boot=boot) for point in recent]
     ledgers = [write_ledger(tmp_path / "past.sent", past), write_ledger(tmp_path / "recent.sent", recent)]
     store = open_store(url, influx.token or None)
     store.write("journal", len(recent), recent)
@@ -268,7 +269,7 @@ def test_the_command_says_yes_no_or_why_not(kept_in_duckdb: Kept, tmp_path: Path
     code, printed, _ = run_audit("--sent", ledger, *store, "--json")
     assert (code, json.loads(printed)["clean"], json.loads(printed)["sent"]) == (0, True, 240)
 
-    more = [*points, points[0]._replace(seq=61, time_ms=points[0].time_ms + 3_600_000)]
+    more = [*points, replace(points[0], seq=61, time_ms=points[0].time_ms + 3_600_000)]
     ledger = str(write_ledger(tmp_path / "more.sent", more))
     code, printed, _ = run_audit("--sent", ledger, *store)
     assert code == 1

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collector.duckdb_store.database import AlreadyHas, BatchNotTaken, BatchRefused, Database, TooMuch
 from collector.duckdb_store.tables import StoreProblem
@@ -195,7 +196,7 @@ def test_a_new_field_becomes_a_column_that_old_rows_lack(tmp_path: Path) -> None
     second = Database(tmp_path)
     values = wristband(worn=True, steps=3, battery_pct=88.5, spo2_pct=97.0)
     points = [
-        point._replace(values=values) if point.measurement == "wearable" else point
+        replace(point, values=values) if point.measurement == "wearable" else point
         for point in build_points(10, first=11)
     ]
     write(second, "journal", 20, points)

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from collector.stores import Store, StoreRefused, StoreUnavailable, open_store
 from collector.stores.influx import InfluxStore
@@ -63,7 +64,7 @@ def test_writing_a_batch_twice_changes_nothing(influx: RunningInflux) -> None:
 
 def test_points_of_one_millisecond_do_not_overwrite_each_other(influx: RunningInflux) -> None:
     store, _, url = build_store(influx)
-    points = [point._replace(time_ms=START_MS, device="d") for point in build_points(50)]
+    points = [replace(point, time_ms=START_MS, device="d") for point in build_points(50)]
     store.write("journal", 50, points)
     assert counted(influx, url) == 50
     store.close()
@@ -104,7 +105,7 @@ def test_a_type_conflict_is_a_refusal_that_halving_narrows_to_its_points(influx:
 
 def test_points_older_than_the_bucket_keeps_are_refused(influx: RunningInflux) -> None:
     store, _, _ = build_store(influx, keep_s=3_600)
-    old = [point._replace(time_ms=1_000_000_000_000) for point in build_points(3)]
+    old = [replace(point, time_ms=1_000_000_000_000) for point in build_points(3)]
     with pytest.raises(StoreRefused, match=r"retention"):
         store.write("journal", 3, old)
     store.close()

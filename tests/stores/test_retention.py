@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from collector.audit import audit
 from collector.duckdb_store import hourly
@@ -48,7 +49,7 @@ def ask(database: Database, query: Query, start_ms: int = 0, end_ms: int = ALL *
 
 def newest(points: list[Point], days: float) -> Point:
     """A point that makes all of these so many days old."""
-    return points[-1]._replace(time_ms=max(p.time_ms for p in points) + round(days * DAY_MS), seq=999_999, area="other")
+    return replace(points[-1], time_ms=max(p.time_ms for p in points) + round(days * DAY_MS), seq=999_999, area="other")
 
 
 def test_rollups_answer_what_raw_points_answered(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_near_the_limit_the_oldest_go_first_and_space_is_used_again(tmp_path: Pa
     written = 0
     pieces: list[RolledUp] = []
     for day in range(16):
-        points = [p._replace(time_ms=p.time_ms + day * DAY_MS) for p in day_of_points]
+        points = [replace(p, time_ms=p.time_ms + day * DAY_MS) for p in day_of_points]
         written += write(database, points, cursor=written + len(points))
         pieces += iter(lambda: database.retain(NOW_MS), None)
     assert written == 16 * len(day_of_points)
@@ -249,14 +250,14 @@ def test_the_audit_of_a_time_whose_raw_points_are_gone_says_so(tmp_path: Path) -
 def test_forgetting_a_site_leaves_no_byte_of_it_and_all_else(tmp_path: Path) -> None:
     """Raw and rolled up; kill -9 before the new file took the old one's place leaves the old one, to try again."""
     points = build_points(2_000)
-    other = [point._replace(site="h0999-of-somebody", area="changfeng") for point in build_points(2_000)]
+    other = [replace(point, site="h0999-of-somebody", area="changfeng") for point in build_points(2_000)]
     database = Database(tmp_path)
     write(database, points + other)
     for day in (40, 41):
         write(database, [newest(points, day)], f"source-{day}", 1)
     database.keep = Keep(raw_days=40.9)
     roll_up_all(database)
-    write(database, [p._replace(time_ms=p.time_ms + 41 * DAY_MS) for p in other], "later", 2_000)
+    write(database, [replace(p, time_ms=p.time_ms + 41 * DAY_MS) for p in other], "later", 2_000)
     (tmp_path / "haina.duckdb.fresh").write_bytes(b"half a file")
     database.close()
     assert b"h0999-of-somebody" in (tmp_path / "haina.duckdb").read_bytes()

@@ -13,6 +13,7 @@ import duckdb
 import httpx
 import pytest
 import uvicorn
+from msgspec.structs import replace
 
 from collector.duckdb_store.database import Database
 from collector.duckdb_store.service import Limits, Service, listening_socket
@@ -327,7 +328,7 @@ def test_nobody_at_the_address_is_a_sentence() -> None:
 
 def test_a_point_that_no_column_takes_is_refused(store: RunningStore) -> None:
     client = open_store(store.url)
-    beyond = build_points(1)[0]._replace(seq=2**70)
+    beyond = replace(build_points(1)[0], seq=2**70)
     with pytest.raises(StoreRefused):
         client.write("journal", 1, [beyond])
     client.close()
