@@ -42,6 +42,7 @@ def wait_for_the_end() -> None:
 
 def null(host: str, port: int, session: str, wanted: int) -> None:
     """The connection that Haina's collector uses, which takes a batch and acknowledges it."""
+    from collector.service import REST_S
     from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
 
     counter = _Counter(wanted)
@@ -67,7 +68,7 @@ def null(host: str, port: int, session: str, wanted: int) -> None:
 
     async def run() -> None:
         reader = Reader()
-        options = ConnectOptions(session, clean_session=False, max_in_flight=5_000)
+        options = ConnectOptions(session, clean_session=False, max_in_flight=5_000, rest_s=REST_S)
         reader.connection = await Connection.open(BrokerAddress(host, port), options, reader)
         reader.connection.acknowledge(reader.early)
         await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)

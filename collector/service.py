@@ -49,8 +49,11 @@ MAX_PENDING_BYTES: Final = 16 * 1024 * 1024
 Stopping also ends libuv's habit of reading one busy socket 32 times before anything else has its turn, which made
 acknowledgements of a flood wait for up to a second."""
 
+REST_S: Final = 0.001
+"""In a stream the socket is read once in so long, or when a lot has come."""
+
 GATHER_S: Final = 0.005
-GATHER_MESSAGES: Final = 500
+GATHER_MESSAGES: Final = 100
 """A commit of fewer messages waits so long for more of them, unless it is the first after a pause of
 `GATHER_PAUSE_S`, or the broker sends no more before it has its acknowledgements."""
 
@@ -204,6 +207,7 @@ class Collector:
             # Any smaller limit would give anybody a message that ends the connection, is redelivered, and so on.
             max_packet_bytes=MAX_PACKET_BYTES,
             max_in_flight=5_000,
+            rest_s=REST_S,
         )
         listener = _listen(self.settings.http) if self.settings.http else None
         if listener is not None:

@@ -78,6 +78,10 @@ DEFAULT_MAX_PACKET_BYTES: Final = 256 * 1024
 
 _ONLY_PUBLISHES: Final = {Publish}
 
+REST_BYTES: Final = 32 * 1024
+_STREAM_S: Final = 0.005
+"""What is read within so long after the last time belongs to a stream (`ConnectOptions.rest_s`)."""
+
 _SILENCE: Final = 1.5
 """Keep alives of silence after which a peer is dead: what a broker grants a client [MQTT-3.1.2-24], both ways."""
 
@@ -192,6 +196,11 @@ class ConnectOptions:
     """In both directions: a larger packet from the broker ends the connection, a larger one to it is not sent."""
     max_in_flight: int = 1_000
     """QoS 1 messages sent and not yet acknowledged, 1 … 65,000."""
+    rest_s: float = 0.0
+    """For so long the network is not read after it brought little (`REST_BYTES`) in a stream; then more comes at once.
+
+    A broker on a core of its own sends a few messages at a time, and to be woken for them costs three times what they
+    do. 0 reads whatever comes when it comes."""
     write_buffer_bytes: int = 1024 * 1024
     """What may wait for the network before `Connection.writable` turns false; true again at a quarter of it."""
 
@@ -257,6 +266,7 @@ class Connection(asyncio.Protocol):
         self._early: list[Packet] = []  # what came before it was
         self._end_reason: str | None = None  # why we are ending it, when it is we who do
         self._paused = False  # reading, by the owner
+        self._resting = False  # reading, for `rest_s`
         self._writable = asyncio.Event()
         self._writable.set()
         self._in_flight: set[int] = set()
@@ -476,13 +486,26 @@ class Connection(asyncio.Protocol):
         """Take nothing more from the network; the broker will notice. What was read already is still delivered."""
         if self.is_open and not self._paused:
             self._paused = True
-            self._open_transport().pause_reading()
+            if not self._resting:
+                self._open_transport().pause_reading()
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`."""
         if self.is_open and self._paused:
             self._paused = False
             self._last_heard_s = self._loop.time()
+            if not self._resting:
+                self._open_transport().resume_reading()
+
+    def _rest(self) -> None:
+        if self.is_open and not self._paused and not self._resting:
+            self._resting = True
+            self._open_transport().pause_reading()
+            self._loop.call_later(self.options.rest_s, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self.is_open and not self._paused:
             self._open_transport().resume_reading()
 
     def _deliver(self, packets: list[Packet]) -> None:
@@ -532,7 +555,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
-        self._last_heard_s = self._loop.time()
+        now_s = self._loop.time()
+        is_stream = now_s - self._last_heard_s < _STREAM_S
+        self._last_heard_s = now_s
         broken: CodecError | None = None
         try:
             packets = self._decoder.feed(data)
@@ -545,6 +570,8 @@ class Connection(asyncio.Protocol):
             self._take_connack(packets)
         if broken is not None:
             self.abort(f"the broker sent {broken}")
+        elif is_stream and self.options.rest_s and len(data) < REST_BYTES:
+            self._rest()
 
     def _take_connack(self, packets: list[Packet]) -> None:
         if packets and not self._accepted.done():

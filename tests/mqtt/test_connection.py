@@ -384,6 +384,35 @@ def test_on_a_closed_connection_acknowledging_is_nothing_and_all_else_says_close
     run(scenario())
 
 
+def test_a_stream_of_small_pieces_is_read_in_large_ones_by_a_connection_that_rests(run: Run) -> None:
+    count = 200
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        for packet_id in range(1, count + 1):
+            peer.send(encode_publishes([(b"town", b"reading")], [packet_id]))
+            await asyncio.sleep(0.001)
+        while await peer.receive():
+            pass
+
+    async def scenario() -> None:
+        async with playing(script) as address:
+            connection, inbox = await open_inbox(address, options(rest_s=0.02))
+            await inbox.until(lambda inbox: len(inbox.messages) >= count // 2)
+            connection.pause_reading()  # whether it rests at this moment or not
+            await asyncio.sleep(0.1)
+            before = len(inbox.messages)
+            await asyncio.sleep(0.1)
+            assert len(inbox.messages) == before, "a rest that is over does not end the owner's pause"
+            connection.resume_reading()
+            await inbox.until(lambda inbox: len(inbox.messages) == count)
+            assert [message.packet_id for message in inbox.messages] == list(range(1, count + 1))
+            assert inbox.calls.count("received") < count // 4
+            await connection.close()
+
+    run(scenario())
+
+
 def test_a_peer_that_does_not_read_makes_the_connection_unwritable_until_it_does(run: Run) -> None:
     go_on = asyncio.Event()
 
