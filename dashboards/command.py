@@ -81,7 +81,7 @@ def push(
 
       haina dashboards push --grafana http://127.0.0.1:3000 --language en
     """
-    from dashboards.grafana.push import PushRefused
+    from dashboards.grafana.push import NotPushable, PushRefused
     from dashboards.grafana.push import push as push_all
     from dashboards.text import LANGUAGES
     from haina.store_url import BadStoreURL, StoreURL
@@ -96,6 +96,8 @@ def push(
         fail(f"--influx: {wrong}")
     try:
         push_all(grafana, token, languages, store, store_token, typer.echo)
+    except NotPushable as wrong:
+        fail(str(wrong))
     except PushRefused as refused:
         fail(str(refused), code=1)
 

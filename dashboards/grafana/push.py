@@ -23,6 +23,10 @@ class PushRefused(Exception):
     """Grafana could not be reached or would not; the message is one sentence that says what to do."""
 
 
+class NotPushable(PushRefused):
+    """What was given cannot be pushed anywhere; Grafana was not asked."""
+
+
 def push(
     grafana: str,
     token: str | None,
@@ -34,9 +38,9 @@ def push(
     """Push folder, dashboards and, when `influx` is given, the data source. Raises PushRefused."""
     parts = urlsplit(grafana)
     if parts.username is not None:
-        raise PushRefused("the URL must hold no user or password; set HAINA_GRAFANA_TOKEN instead")
+        raise NotPushable("the URL must hold no user or password; set HAINA_GRAFANA_TOKEN instead")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise PushRefused(f"--grafana takes a URL such as http://127.0.0.1:3000, got {grafana[:200]!r}")
+        raise NotPushable(f"--grafana takes a URL such as http://127.0.0.1:3000, got {grafana[:200]!r}")
     api: Any = GrafanaApi.from_url(grafana, credential=token or None, timeout=TIMEOUT_S)  # untyped below this call
     try:
         if influx is not None:
@@ -68,7 +72,7 @@ def _way_out(status_code: int) -> str:
 
 def _data_source(api: Any, influx: StoreURL, token: str | None) -> None:
     if influx.kind != "influxdb":
-        raise PushRefused(f"Grafana reads InfluxDB only; --influx cannot be {influx}")
+        raise NotPushable(f"Grafana reads InfluxDB only; --influx cannot be {influx}")
     wanted: dict[str, Any] = {
         "uid": DATA_SOURCE_UID,
         "name": "Haina",
