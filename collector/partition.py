@@ -10,9 +10,9 @@ listened are covered by no watermark, so their gateways say them again. Where th
 gateway has not: its status says what it was told and has let go of. One that comes later says so then (`Ingest.take`).
 
 Which areas are served is part of the journal. So a kill -9 anywhere in between only means that the step is done again,
-and a restart without a change does none of this. If the two overlap after all, or the first leaves with readings beyond a
-hole, which no watermark tells, both have some, which the same store holds once, by their keys; the counters of the two
-then add up to more.
+and a restart without a change does none of this. If the two overlap after all, or the first leaves with readings beyond
+a hole, which no watermark tells, both have some, which the same store holds once, by their keys; the counters of the
+two then add up to more.
 """
 
 import asyncio
