@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from collector.stores.protocol import StoreRefused, StoreUnavailable
 from haina.contract import Measurement, Point, measurement
-from haina.contract.point import NS_PER_MS, TAGS
+from haina.contract.point import NS_PER_MS, TAGS, by_measurement
 from haina.store_url import TOKEN_VARIABLES, StoreURL, is_loopback
 from haina.tls import client_context
 
@@ -99,14 +99,8 @@ def _error(answer: httpx.Response) -> tuple[str, int | None]:
 
 def arrow_streams(points: Sequence[Point]) -> bytes:
     """The points as Arrow IPC streams one after another, one per measurement, which each schema's metadata names."""
-    by_measurement: dict[str, list[Point]] = {}
-    for point in points:
-        group = by_measurement.get(point.measurement)
-        if group is None:
-            group = by_measurement[point.measurement] = []
-        group.append(point)
     sink = pa.BufferOutputStream()
-    for name, group in by_measurement.items():
+    for name, group in by_measurement(points).items():
         batch = record_batch(measurement(name), group)
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)

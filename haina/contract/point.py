@@ -42,6 +42,14 @@ def time_ns(time_ms: int, seq: int) -> int:
     return time_ms * NS_PER_MS + seq % NS_PER_MS
 
 
+def by_measurement(points: Iterable[Point]) -> dict[str, list[Point]]:
+    """The points of each measurement, in their order."""
+    found: defaultdict[str, list[Point]] = defaultdict(list)
+    for point in points:
+        found[point.measurement].append(point)
+    return found
+
+
 def line_protocol(point: Point) -> str:
     """The point as one line of InfluxDB line protocol with nanosecond time. Booleans become 0 and 1."""
     return lines([point])
@@ -52,10 +60,8 @@ def lines(points: Iterable[Point]) -> str:
 
     Those of a measurement follow one another, whatever their order was: InfluxDB knows none.
     """
-    by_measurement: defaultdict[str, list[Point]] = defaultdict(list)
-    for point in points:
-        by_measurement[point.measurement].append(point)
-    return "\n".join(itertools.chain.from_iterable(_line_writer(name)(some) for name, some in by_measurement.items()))
+    groups = by_measurement(points).items()
+    return "\n".join(itertools.chain.from_iterable(_line_writer(name)(group) for name, group in groups))
 
 
 _TEXT_FORMS: dict[FieldType, str] = {
