@@ -17,7 +17,7 @@ import httpx
 
 from haina.contract import Measurement, measurement
 from haina.contract.point import NS_PER_MS, TAGS
-from haina.query.influxql import quote_name, time_range
+from haina.query.influxql import hourly_bucket, quote_name, time_range
 from haina.query.reader import Reader, open_reader
 from haina.store_url import BadStoreURL, StoreURL, is_loopback
 from haina.tls import client_context
@@ -39,7 +39,7 @@ class Hourly:
         self._url = parsed = StoreURL.parse(url)
         if parsed.kind != "influxdb":
             raise BadStoreURL(f"{parsed}: `haina store` rolls up by itself; name a bucket of InfluxDB")
-        self.name = f"{parsed.bucket}-hourly"
+        self.name = hourly_bucket(parsed.bucket)
         token = token or parsed.token()
         self._open_reader: Callable[[], Reader] = partial(open_reader, url, token, TIMEOUT_S, ca_file)
         self._client = httpx.Client(

@@ -47,6 +47,11 @@ def compile_influxql(query: Query, *, time_range: str, window: str | None = None
     return _grouped(query, statement, time_range, window)
 
 
+def hourly_bucket(bucket: str) -> str:
+    """Where `haina rollup` keeps the hours of a bucket."""
+    return f"{bucket}-hourly"
+
+
 def compile_with_hours(query: Query, start_ms: int, end_ms: int, raw_from_ms: int, hours: str) -> str:
     """The statement for a query that fits rollups: from bucket `hours` before the hour `raw_from_ms`, then from points.
 

@@ -25,7 +25,7 @@ import msgspec
 
 from haina.contract import MEASUREMENTS, Measurement, Point, measurement
 from haina.contract.point import NS_PER_MS, TAGS
-from haina.query.influxql import compile_influxql, compile_with_hours, quote_name, quote_text, time_range
+from haina.query.influxql import compile_influxql, compile_with_hours, hourly_bucket, quote_name, quote_text, time_range
 from haina.query.value import HOUR_S, Query, Series, fits_rollups
 from haina.query.wire import Answers, Description, Held, Question, Whom
 from haina.store_url import TOKEN_VARIABLES, BadStoreURL, StoreURL, is_loopback
@@ -465,7 +465,7 @@ class _InfluxDB:
 
     def __init__(self, bucket: str, org: str) -> None:
         self._bucket, self._org = bucket, org
-        self._hours = f"{bucket}-hourly"
+        self._hours = hourly_bucket(bucket)
         self._raw_from_ms: dict[str, int] = {}  # by measurement, where there are older hours: from which hour on
         self._rolled_until_s = float("-inf")
 
