@@ -10,7 +10,6 @@ printed.
 """
 
 import itertools
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from simulator.calibration.movement import (
     measure,
     step_distance,
 )
+from simulator.calibration.recordings import from_recordings
 from simulator.care.rhythm import Rhythm, of_file, shipped_file
 
 _HOMES, _DAYS = 60, 6
@@ -54,10 +54,7 @@ def main(
     """Fit simulator/care/rhythm.yaml to recorded homes."""
     if homes not in {"odd", "even", "all"}:
         fail(f"--half {homes}: must be odd, even or all")
-    try:
-        recorded = recorded_homes(Path(os.environ["HAINA_DATA"]))
-    except (KeyError, OSError):
-        fail("HAINA_DATA must name the folder of recordings")
+    recorded = from_recordings(recorded_homes)
     fitted = recorded if homes == "all" else half(recorded, "odd" if homes == "odd" else "even")
     judged = {home: moves for home, moves in recorded.items() if home not in fitted} or recorded
     goal, held_out = measure(fitted), measure(judged)

@@ -13,7 +13,6 @@ them together are committed beside the targets (`apart`) and printed, to be put 
 
 import csv
 import gzip
-import os
 import re
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping
@@ -25,9 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import typer
 
-from haina.command_line import fail
 from simulator.calibration import Target, targets
 from simulator.calibration.movement import FloatArray
+from simulator.calibration.recordings import from_recordings
 from simulator.centres import Centre, CentreParameters
 from simulator.town import DAY_S, Town
 from simulator.truth import NoTruth
@@ -260,10 +259,7 @@ def _looks(rows: Iterable[tuple[datetime, int, int, int | None]]) -> list[Look]:
 
 def main() -> None:
     """Print how far each recorded hall is from the targets of halls."""
-    try:
-        recorded = recorded_halls(Path(os.environ["HAINA_DATA"]))
-    except (KeyError, OSError):
-        fail("HAINA_DATA must name the folder of recordings")
+    recorded = from_recordings(recorded_halls)
     for name, apart in apart_from(targets(), measure_each(recorded)).items():
         typer.echo(f"{name}:\n  apart: {apart}")
 

@@ -6,7 +6,6 @@ writes the statistics of both into `halves.yaml`, so that homes are judged by ho
 recordings are not at hand.
 """
 
-import os
 from dataclasses import fields
 from functools import cache
 from importlib import resources
@@ -17,9 +16,9 @@ import numpy as np
 import typer
 import yaml
 
-from haina.command_line import fail
 from simulator.calibration.homes import half, recorded_homes
 from simulator.calibration.movement import MovementStatistics, measure
+from simulator.calibration.recordings import from_recordings
 
 Half = Literal["odd", "even"]
 
@@ -77,10 +76,7 @@ def _arrays(found: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Write simulator/calibration/halves.yaml from the recorded homes."""
-    try:
-        halves = Halves.of_recordings(Path(os.environ["HAINA_DATA"]))
-    except (KeyError, OSError):
-        fail("HAINA_DATA must name the folder of recordings")
+    halves = from_recordings(Halves.of_recordings)
     _file().write_text(as_yaml(halves), encoding="utf-8")
 
 
