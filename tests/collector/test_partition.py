@@ -160,6 +160,19 @@ def until_at_rest(town: Town, *collectors: RunningCollector) -> list[dict[str, A
         time.sleep(0.1)
 
 
+def assert_moved_whole(town: Town, keeps: RunningCollector, takes: RunningCollector) -> dict[str, Any]:
+    """End the town: what it said one collector has, and none of it both. The town's own summary."""
+    found = until_at_rest(town, keeps, takes)
+    summary = town.stop()
+    assert summary["outstanding"] == 0
+    for each in found:
+        assert_accounts_close(each)
+        assert each["counters"]["missing"] == each["counters"]["rejected"] == 0
+    assert sum(each["counters"]["journaled"] for each in found) == summary["published"]
+    assert found[1]["counters"]["elsewhere"] > 0
+    return summary
+
+
 def test_moving_an_area_while_the_town_lives_and_collectors_are_killed_loses_and_doubles_nothing(
     tmp_path: Path,
 ) -> None:
@@ -183,14 +196,7 @@ def test_moving_an_area_while_the_town_lives_and_collectors_are_killed_loses_and
                         takes.kill()
                         takes.start()
                         takes.until(lambda found: found["counters"]["journaled"] > 1_000)
-                        found = until_at_rest(town, keeps, takes)
-                        summary = town.stop()
-                        assert summary["outstanding"] == 0
-                        for each in found:
-                            assert_accounts_close(each)
-                            assert each["counters"]["missing"] == each["counters"]["rejected"] == 0
-                        assert sum(each["counters"]["journaled"] for each in found) == summary["published"]
-                        assert found[1]["counters"]["elsewhere"] > 0
+                        summary = assert_moved_whole(town, keeps, takes)
                         areas = [
                             {row["area"] for row in each.status("/status?devices=1")["device_table"]}
                             for each in (keeps, takes)
@@ -314,14 +320,7 @@ def test_an_area_is_taken_over_although_its_broker_forgot_everything_in_between(
             keeps.until_connected()
             with haina_collect(broker, tmp_path / "second", *options, "second", "--areas", "a02") as takes:
                 takes.until(lambda found: found["counters"]["journaled"] > 1_000)
-                found = until_at_rest(town, keeps, takes)
-                summary = town.stop()
-                assert summary["outstanding"] == 0
-                for each in found:
-                    assert_accounts_close(each)
-                    assert each["counters"]["missing"] == each["counters"]["rejected"] == 0
-                assert sum(each["counters"]["journaled"] for each in found) == summary["published"]
-                assert found[1]["counters"]["elsewhere"] > 0
+                assert_moved_whole(town, keeps, takes)
                 assert all(row["waiting"] == 0 for row in takes.status("/status?devices=1")["device_table"])
         audit = run_store_command("audit", "--sent", str(town.sent), "--store", store.url, "--json")
         printed, complained = audit.communicate(timeout=TIMEOUT_S)
