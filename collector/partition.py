@@ -1,8 +1,10 @@
 """Which areas a collector serves, and how an area moves to another collector with nothing lost and nothing doubled.
 
-*Handing over.* A collector that is started again without an area it had served unsubscribes from it, takes what its
-session still brings, and goes on telling the area's watermarks until all of that is durable. Then it says that the area
-is handed over, and never speaks for it again. Its journal still ships what it has.
+*Handing over.* A collector that is started again without an area it had served hears it on as long as readings are
+missing in between, for no watermark can say what came beyond a hole. Then it unsubscribes, takes what its session still
+brings, and goes on telling the area's watermarks until all of that is durable (should it have holes after all, it hears
+the area again until they are filled or given up). Then it says that the area is handed over, and never speaks for it
+again. Its journal still ships what it has.
 
 *Taking over.* A collector that is new to an area first reads the watermarks that the broker retains and begins every
 device there: what they cover is the last collector's, what comes after is new. Readings that were said while nobody
@@ -10,9 +12,8 @@ listened are covered by no watermark, so their gateways say them again. Where th
 gateway has not: its status says what it was told and has let go of. One that comes later says so then (`Ingest.take`).
 
 Which areas are served is part of the journal. So a kill -9 anywhere in between only means that the step is done again,
-and a restart without a change does none of this. If the two overlap after all, or the first leaves with readings beyond
-a hole, which no watermark tells, both have some, which the same store holds once, by their keys; the counters of the
-two then add up to more.
+and a restart without a change does none of this. If the two overlap after all, both have some readings, which the same
+store holds once, by their keys; the counters of the two then add up to more.
 """
 
 import asyncio

@@ -169,7 +169,6 @@ class Collector:
         self._areas_changed = served != self.partition.served
         self._told = self._acknowledged = 0  # watermarks, on this connection
         self._session_present = False
-        self._left_s, self._left_readings, self._left_told = 0.0, -1, 0
         self._ticks = 0
         self._rejected_told = 0
         self._last_letter: DeadLetter | None = None
@@ -279,12 +278,9 @@ class Collector:
             await self._reading.wait()
         await self._take_over()
         await connection.subscribe(self.partition.filters)
-        if self.partition.leaving:
-            if self._session_present:
-                await self._leave(connection)
-            self._left_s, self._left_readings = self._loop.time(), -1
         self.broker_reason = None
         self._owe_everybody()
+        await self._hand_over(connection)
 
     async def _leave(self, connection: BrokerConnection) -> None:
         """Unsubscribe from areas that are to be handed over. Raises `MQTTError`."""
@@ -309,22 +305,42 @@ class Collector:
         partition.arriving = frozenset()
         self._areas_changed = True
 
-    def _hand_over(self, now_s: float) -> None:
-        """Leave areas once nothing of them comes any more and all that came is durable and told."""
-        partition, connection = self.partition, self.connection
-        if not partition.leaving or connection is None or self.broker_reason is not None or self._paused:
-            return
-        sites = {site.topic: site for site in self.accounting.sites.values() if partition.leaves(site.area)}
-        readings = sum(device.received + device.duplicates for site in sites.values() for device in site.devices)
-        waiting = itertools.chain(self._ready, *((key for key, _ in due) for _, due in self._outbox))
-        is_told = not (any(site.owed for site in sites.values()) or any(topic in sites for topic, _ in waiting))
-        if readings != self._left_readings or not is_told:
-            self._left_s, self._left_readings, self._left_told = now_s, readings, self._told
-        elif now_s - self._left_s >= HANDED_OVER_S and self._acknowledged >= self._left_told:
-            areas = sorted(partition.leaving)
-            self._log.info("areas are handed over; another collector may take them", areas=areas)
-            partition.leaving = frozenset()
-            self._areas_changed = True
+    async def _hand_over(self, connection: BrokerConnection) -> None:
+        """Leave areas: hear them until no reading is missing in between, then no more, and end when all is told.
+
+        No watermark can say what came beyond a hole: whoever takes over would take it as well. Raises `MQTTError`.
+        """
+        partition, loop = self.partition, self._loop
+        hears = None if self._session_present else False  # a session knows what it had subscribed to, and we do not
+        quiet_s, readings_before, told_before = 0.0, -1, 0
+        while partition.leaving and connection.is_open:
+            sites = {site.topic: site for site in self.accounting.sites.values() if partition.leaves(site.area)}
+            devices = [device for site in sites.values() for device in site.devices]
+            missing = sum(device.waited_for for device in devices)
+            readings = sum(device.received + device.duplicates for device in devices)
+            waiting = itertools.chain(self._ready, *((key for key, _ in due) for _, due in self._outbox))
+            is_told = not (any(site.owed for site in sites.values()) or any(topic in sites for topic, _ in waiting))
+            if self._paused:
+                readings_before = -1
+            elif hears != (missing > 0):
+                hears = missing > 0
+                if hears:
+                    self._log.info("areas are heard until nothing of them is missing in between", missing=missing)
+                    await connection.subscribe(partition.leaving_filters)
+                    self.accounting.forgive()
+                else:
+                    await self._leave(connection)
+                readings_before = -1
+            elif readings != readings_before or not is_told:
+                quiet_s, readings_before, told_before = loop.time(), readings, self._told
+            elif not hears and loop.time() - quiet_s >= HANDED_OVER_S and self._acknowledged >= told_before:
+                areas = sorted(partition.leaving)
+                self._log.info("areas are handed over; another collector may take them", areas=areas)
+                partition.leaving = frozenset()
+                self._areas_changed = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await connection.closed()
 
     def connected(self, session_present: bool) -> None:
         """The broker accepted (`haina.mqtt.Receiver`)."""
@@ -599,7 +615,6 @@ class Collector:
             if self.stall.tick(time.monotonic()):
                 self._log.info("the broker does not hold back any more")
             self._sample(now_s)
-            self._hand_over(now_s)
             if now_s >= sweep_s:
                 sweep_s = now_s + GAP_SWEEP_S
                 self._sweep(now_s)

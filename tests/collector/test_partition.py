@@ -10,7 +10,8 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from collector.accounting import Accounting, Notes
 from collector.partition import ALL, Partition
 from collector.report import Choice
 from collector.service import Collector, Settings
-from haina.contract import BadTopic, Command, Status, encode
+from haina.contract import BadTopic, Command, Status, Watermark, decode, encode
 from haina.mqtt import BrokerAddress
 from tests.brokers import ROOT, RunningBroker, embedded_broker, mosquitto_broker
 from tests.chaos.network import Network
@@ -252,6 +253,65 @@ def test_an_area_is_handed_over_although_the_embedded_broker_does_not_unsubscrib
         await gateway.close()
 
     with embedded_broker() as broker:
+        asyncio.run(hand_over())
+
+
+@pytest.mark.parametrize(
+    ("start_broker", "before", "while_away", "afterwards"),
+    [
+        (mosquitto_broker, [1, 2, 5], [], [3, 4]),  # it knows of the hole when it starts
+        (mosquitto_broker, [1, 2], [3, 5], [4]),  # it has left when its session brings the hole
+        (embedded_broker, [1, 2], [3, 5], [4]),
+        (mosquitto_broker, [1, 2], [5], [3]),  # and what does not come is given up
+    ],
+)
+def test_an_area_is_not_handed_over_while_readings_are_missing_in_between(
+    tmp_path: Path,
+    start_broker: Callable[[], AbstractContextManager[RunningBroker]],
+    before: list[int],
+    while_away: list[int],
+    afterwards: list[int],
+) -> None:
+    """No watermark can say what came beyond a hole: another collector would take it as well."""
+    said = [*before, *while_away, *afterwards]
+
+    async def hand_over() -> None:
+        gateway = Gateway()
+        await gateway.open(broker, "gateway", "haina/v1/watermark/a02/+/+/+")
+
+        async def say(numbers: list[int]) -> None:
+            await gateway.send([(topic(area="a02"), live_payload(seq)) for seq in numbers])
+
+        collector = Collector(build_settings(tmp_path, broker.port, "a01", "a02"))
+        devices = collector.accounting.devices
+        running = asyncio.create_task(collector.run())
+        while collector.broker_reason is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await say(before)
+        while sum(device.received for device in devices.values()) < len(before):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        collector.stop()
+        await running
+        await say(while_away)
+        collector = Collector(replace(build_settings(tmp_path, broker.port, "a01"), give_up_s=1.0))
+        devices = collector.accounting.devices
+
+        async def fill() -> None:
+            while not any(device.waited_for for device in devices.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(4.0)  # longer than an area must be quiet before it is handed over
+            assert collector.partition.leaving == {"a02"}
+            await say(afterwards)
+
+        filling = asyncio.create_task(fill())
+        await live(collector, lambda: not collector.partition.leaving)
+        await filling
+        [device] = devices.values()
+        assert (device.received, device.missing) == (len(said), max(said) - len(said))
+        assert decode(Watermark, gateway.heard[-1].payload).durable == {"wearable-1": max(said)}
+        await gateway.close()
+
+    with start_broker() as broker:
         asyncio.run(hand_over())
 
 
