@@ -39,8 +39,9 @@ UNDER_WAY_S: Final = 60.0
 class Member:
     """One of a crew: where it is, and what it is doing."""
 
-    def __init__(self, device: Device, base: Position) -> None:
+    def __init__(self, device: Device, crew: str, base: Position) -> None:
         self.device = device
+        self.crew: Final = crew
         self.state = WAITING
         self.destination: Site | None = None
         self.errand = ""
@@ -102,6 +103,7 @@ class Member:
         if self.destination is not None:
             said["destination"] = self.destination.id
             said["errand"] = self.errand
+        said["crew"] = self.crew
         self.device.send(CREW_MEMBER, said)
 
 
@@ -135,7 +137,7 @@ class Crew:
         self._numbers = itertools.count()
         self.errands = SortedQueue()
         self.members: Final = [
-            Member(site.device(f"{name}-{number}", "crew-member", crew=name), site.position)
+            Member(site.device(f"{name}-{number}", "crew-member", crew=name), name, site.position)
             for number in range(1, members + 1)
         ]
         if self.members:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import msgspec
 import simpy
 
-from haina.contract import Command, Measurement, Meta, Reply, Topic, TopicClass, telemetry_payload
+from haina.contract import REFUSALS, Command, Measurement, Meta, Reply, Topic, TopicClass, telemetry_payload
 from haina.contract.measurement import Value
 from haina.contract.topic import GATEWAY, check_level
 from simulator.randomness import Stream
@@ -64,10 +64,15 @@ CommandHandler = Callable[[Mapping[str, Any]], str | dict[str, Any] | None]
 
 
 class Refused(Exception):
-    """Raised by a command's handler instead of returning that sentence; `values` go into the reply."""
+    """Raised by a command's handler instead of returning that sentence; `code` and `values` go into the reply.
 
-    def __init__(self, reason: str, **values: Any) -> None:
+    A code is one of `REFUSALS`, and has the values that are declared there.
+    """
+
+    def __init__(self, reason: str, code: str = "", **values: Any) -> None:
         super().__init__(reason)
+        assert not code or set(REFUSALS[code]) <= set(values), code
+        self.code = code
         self.values = values
 
 
@@ -278,29 +283,32 @@ class Town:
 
     def obey(self, topic: Topic, command: Command) -> Reply:
         """Let the addressed device obey a command now."""
+        try:
+            answer = self._obeyed(topic, command)
+        except Refused as refused:
+            reason, code, values = str(refused), refused.code, refused.values
+        else:
+            if not isinstance(answer, str):
+                return Reply(id=command.id, time=self.now_ms, done=True, values=answer or {})
+            reason, code, values = answer, "", {}
+        return Reply(id=command.id, time=self.now_ms, done=False, reason=reason, code=code, values=values)
 
-        def reply(answer: str | dict[str, Any] | None, **values: Any) -> Reply:
-            if isinstance(answer, str):
-                return Reply(id=command.id, time=self.now_ms, done=False, reason=answer, values=values)
-            return Reply(id=command.id, time=self.now_ms, done=True, values=answer or {})
-
+    def _obeyed(self, topic: Topic, command: Command) -> str | dict[str, Any] | None:
         site = self.sites.get(topic.site)
         device = site.devices.get(topic.device) if site and site.area == topic.area else None
         if device is None:
-            return reply(f"there is no device {topic.area}/{topic.site}/{topic.device}")
+            return f"there is no device {topic.area}/{topic.site}/{topic.device}"
         assert site is not None
         if site.held is not None:
-            return reply(f"{site.id} has no {'uplink' if site.has_power else 'power'} and cannot be reached")
+            lost = "uplink" if site.has_power else "power"
+            raise Refused(f"{site.id} has no {lost} and cannot be reached", f"no_{lost}", site=site.id)
         handler = device.commands.get(topic.name) or device.questions.get(topic.name)
         if handler is None:
             known = ", ".join(sorted(device.commands | device.questions)) or "none"
-            return reply(f"a {device.kind} does not know the command {topic.name!r}; it knows {known}")
+            return f"a {device.kind} does not know the command {topic.name!r}; it knows {known}"
         if command.expires < self.now_ms:
-            return reply("the command had expired")
-        try:
-            return reply(handler(command.args))
-        except Refused as refused:
-            return reply(str(refused), **refused.values)
+            raise Refused("the command had expired", "expired")
+        return handler(command.args)
 
     def is_question(self, topic: Topic) -> bool:
         """Whether a command to this topic changes nothing."""

@@ -9,6 +9,7 @@ for the docs -- is derived from those declarations (`document`), never written t
 from haina.contract.catalogue import MEASUREMENTS, measurement
 from haina.contract.measurement import Field, Measurement
 from haina.contract.message import (
+    REFUSALS,
     Clock,
     Command,
     Meta,
@@ -26,6 +27,7 @@ from haina.contract.topic import CLOCK_TOPIC, BadTopic, Topic, TopicClass
 __all__ = [
     "CLOCK_TOPIC",
     "MEASUREMENTS",
+    "REFUSALS",
     "BadTopic",
     "Clock",
     "Command",

@@ -15,6 +15,7 @@ CREW_MEMBER = Measurement(
         Field("travel_s", "float", "s", "How long the way ahead takes.", 0, 86_400, required=False, decimals=0),
         Field("destination", "str", "1", "The site travelled to or worked at.", required=False),
         Field("errand", "str", "1", "What for.", required=False),
+        Field("crew", "str", "1", "Whose member it is: technician, volunteer and so on.", required=False),
     ),
 )
 

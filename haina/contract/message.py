@@ -55,16 +55,40 @@ class Command(msgspec.Struct, omit_defaults=True):
     args: dict[str, Any] = {}
 
 
+REFUSALS = {
+    "no_power": ("site",),
+    "no_uplink": ("site",),
+    "expired": (),
+    "kiosk_busy": ("device",),
+    "kiosk_in_maintenance": ("device",),
+    "needs_technician": ("fault",),
+    "passes_by_itself": ("fault",),
+    "not_in_fault": ("device",),
+    "no_technicians": (),
+    "technician_sent": ("device",),
+    "refill_sent": ("device",),
+    "help_sent": ("site",),
+    "called_already": ("site",),
+    "incident_not_open": ("incident",),
+    "incident_assigned": ("incident",),
+    "incident_attended": ("incident",),
+}
+"""Why a command was not done, as a reply's `code`, and what its `values` then name: for other languages.
+Not every reason has one; whoever meets none, or one it does not know, shows the sentence."""
+
+
 class Reply(msgspec.Struct, omit_defaults=True):
     """What became of the command with this `id`; `reason` is one sentence when it was not done.
 
-    `values` say more to programs: what was found or begun, or that the command would be done with `needs: true`.
+    `values` say more to programs: what was found or begun, that the command would be done with `needs: true`, or what a
+    `code` of `REFUSALS`, where the reason has one, is about.
     """
 
     id: str
     time: TIME_MS
     done: bool
     reason: str = ""
+    code: str = ""
     values: dict[str, Any] = {}
 
 
@@ -130,6 +154,7 @@ def telemetry_payload(time_ms: int, boot: int, seq: int, values: dict[str, Value
 __all__ = [
     "BOOT",
     "MAX_PAYLOAD_BYTES",
+    "REFUSALS",
     "SCHEMA_VERSION",
     "SEQ",
     "TIME_MS",

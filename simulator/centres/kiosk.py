@@ -24,7 +24,7 @@ from haina.contract.measurement import Value
 from simulator.centres.parameters import CentreParameters
 from simulator.centres.support import REFILL, REPAIR, Support
 from simulator.randomness import Stream
-from simulator.town import DAY_S, CommandHandler, Device, Site
+from simulator.town import DAY_S, CommandHandler, Device, Refused, Site
 
 Process = Generator[Any, Any, None]
 
@@ -316,50 +316,55 @@ class Kiosks:
     # -- commands ------------------------------------------------------------------------------
 
     @staticmethod
-    def _obeying(act: Callable[[Kiosk], str | None], kiosk: Kiosk) -> CommandHandler:
+    def _obeying(act: Callable[[Kiosk], None], kiosk: Kiosk) -> CommandHandler:
         return lambda _: act(kiosk)
 
-    def restart(self, kiosk: Kiosk) -> str | None:
+    def restart(self, kiosk: Kiosk) -> None:
         """The command `restart`: out of order for a while, cured of what a restart cures."""
         name = kiosk.device.id
         if kiosk.state == BUSY:
-            return f"{name} is serving a customer; restart it when it is idle"
+            raise Refused(f"{name} is serving a customer; restart it when it is idle", "kiosk_busy", device=name)
         if kiosk.state == MAINTENANCE:
-            return f"{name} is in maintenance already"
+            raise Refused(f"{name} is in maintenance already", "kiosk_in_maintenance", device=name)
         if kiosk.state == FAULT and kiosk.fault not in CURED_BY_RESTART:
-            cure = "it passes by itself" if kiosk.fault in CURED_BY_ITSELF else "dispatch a technician"
-            return f"a restart does not cure {kiosk.fault.replace('_', ' ')}; {cure}"
+            passes = kiosk.fault in CURED_BY_ITSELF
+            cure = "it passes by itself" if passes else "dispatch a technician"
+            code = "passes_by_itself" if passes else "needs_technician"
+            raise Refused(f"a restart does not cure {_spoken(kiosk.fault)}; {cure}", code, fault=kiosk.fault)
         over = self._env.timeout(self._p.restart_s)
         if kiosk.state == IDLE:
             self.take_out(kiosk, MAINTENANCE, "none", over)
-            return None
+            return
         kiosk.become(MAINTENANCE, kiosk.fault)
         self._env.process(_happen(kiosk.restarted, after=over))
-        return None
 
-    def dispatch(self, kiosk: Kiosk) -> str | None:
+    def dispatch(self, kiosk: Kiosk) -> None:
         """The command `dispatch`: a technician is called now, rather than when somebody notices."""
         name = kiosk.device.id
         if kiosk.fault == "none":
-            return f"{name} is not out of order"
+            raise Refused(f"{name} is not out of order", "not_in_fault", device=name)
         if kiosk.fault in CURED_BY_ITSELF:
-            return f"a technician does not cure {kiosk.fault.replace('_', ' ')}; it passes by itself"
+            sentence = f"a technician does not cure {_spoken(kiosk.fault)}; it passes by itself"
+            raise Refused(sentence, "passes_by_itself", fault=kiosk.fault)
         if self._support.technicians is None:
-            return "there are no technicians in this town"
+            raise Refused("there are no technicians in this town", "no_technicians")
         if kiosk.called.triggered:
-            return f"a technician was sent to {name} already"
+            raise Refused(f"a technician was sent to {name} already", "technician_sent", device=name)
         kiosk.called.succeed()
-        return None
 
-    def refill(self, kiosk: Kiosk) -> str | None:
+    def refill(self, kiosk: Kiosk) -> None:
         """The command `refill`: it is brought now, ordered before or not."""
         if kiosk.refill is None:
             self._order_refill(kiosk, 0.0)
         elif kiosk.refill.hurried.triggered:
-            return f"a refill is on its way to {kiosk.device.id} already"
+            name = kiosk.device.id
+            raise Refused(f"a refill is on its way to {name} already", "refill_sent", device=name)
         assert kiosk.refill is not None
         kiosk.refill.hurried.succeed()
-        return None
+
+
+def _spoken(fault: str) -> str:
+    return fault.replace("_", " ")
 
 
 def _happen(event: simpy.Event, after: simpy.Event) -> Process:

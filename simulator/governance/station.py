@@ -228,22 +228,23 @@ class Station:
         number = args.get("incident")
         incident = self.open.get(number) if isinstance(number, int) and not isinstance(number, bool) else None
         if incident is None:
-            raise Refused(f"there is no open incident {number!r}")
+            raise Refused(f"there is no open incident {number!r}", "incident_not_open", incident=number)
         return incident
 
-    def _obey_assign(self, args: Mapping[str, Any]) -> str | None:
+    def _obey_assign(self, args: Mapping[str, Any]) -> None:
         incident = self._named(args)
+        number = incident.number
         if incident.assigned.triggered:
-            return f"incident {incident.number} is assigned already"
+            raise Refused(f"incident {number} is assigned already", "incident_assigned", incident=number)
         self._assign(incident)
-        return None
 
     def _obey_prioritise(self, args: Mapping[str, Any]) -> str | None:
         incident, priority = self._named(args), args.get("priority")
         if not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority <= 9:
             return f"a priority is a whole number from 0 to 9, got {priority!r}"
         if any(member.errand == incident.errand for member in self.crew.members):
-            return f"somebody sees to incident {incident.number} already"
+            number = incident.number
+            raise Refused(f"somebody sees to incident {number} already", "incident_attended", incident=number)
         incident.priority = priority
         if incident.assigned.processed and incident.process is not None:
             incident.process.interrupt()

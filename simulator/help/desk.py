@@ -68,7 +68,8 @@ class Desk:
             raise Refused("search must be true or false")
         for errand in self._errands.values():
             if errand.home is home:
-                raise Refused(f"errand {errand.id} to {home.home.site.id} is under way already")
+                site = home.home.site.id
+                raise Refused(f"errand {errand.id} to {site} is under way already", "help_sent", site=site)
         errand = Errand(self._next_id(), home)
         self._errands[errand.id] = errand
         errand.process = self._env.process(self._run(errand, reason, priority, search))
@@ -91,7 +92,8 @@ class Desk:
         """Call a resident, at home or wherever their telephone is."""
         home = self._home(args, {"home"})
         if home.home.site.id in self._called:
-            raise Refused(f"{home.home.site.id} is being called already")
+            site = home.home.site.id
+            raise Refused(f"{site} is being called already", "called_already", site=site)
         errand = self._next_id()
         self._called.add(home.home.site.id)
         self._env.process(self._telephone(errand, home))

@@ -231,7 +231,7 @@ def build_nurse(readings: int = 10) -> list[Point]:
             NOW_MS - 3_600_000 + 6_000 * seq,
             1,
             seq,
-            (1, 121.4, 31.2, 60.0, GONE if 4 <= seq <= 6 else NAMESAKE, "check"),
+            (1, 121.4, 31.2, 60.0, GONE if 4 <= seq <= 6 else NAMESAKE, "check", "nurse"),
         )
         for seq in range(1, readings + 1)
     ]

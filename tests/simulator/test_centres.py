@@ -205,6 +205,7 @@ def test_a_restart_does_not_cure_a_paper_jam_and_the_reply_says_so() -> None:
     reply = command(town, site, kiosk, "restart")
     assert not reply.done
     assert reply.reason == "a restart does not cure paper jam; dispatch a technician"
+    assert (reply.code, reply.values) == ("needs_technician", {"fault": "paper_jam"})
 
 
 def test_a_busy_kiosk_is_not_restarted_and_an_idle_one_is() -> None:

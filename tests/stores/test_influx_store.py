@@ -289,7 +289,7 @@ def test_what_others_said_of_a_site_is_forgotten_and_nothing_else_of_them(influx
             START_MS,
             1,
             seq,
-            (1, 121.4, 31.2, None, homes[seq % 3], None),
+            (1, 121.4, 31.2, None, homes[seq % 3], None, "nurse"),
         )
         for seq in range(1, 31)
     ]
