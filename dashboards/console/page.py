@@ -57,7 +57,7 @@ def lay_out(app: FastAPI) -> None:
     """Add the pages to the application."""
     app.mount("/leaflet", StaticFiles(directory=_LEAFLET_STYLE), name="leaflet")
     for page in PAGES.values():
-        ui.page(_path(page.id), title=f"Haina · {catalogue('en')[f'page.{page.id}']}")(_builder(page))
+        ui.page(_path(page.id))(_builder(page))
     ui.run_with(
         app,
         title="Haina",
@@ -78,6 +78,7 @@ def _builder(page: Page) -> Any:
         language = preferred_language(request)
         ui.add_head_html(_head(page, language, request.cookies.get(THEME_COOKIE, "")))
         words = catalogue(language)
+        ui.page_title(f"{words[f'page.{page.id}']} · {words['console.town_name']}")
         with ui.element("div").classes(f"haina page-{page.id}"):
             ui.element("a").props('href="#charts" class="skip"').add_slot("default", words["console.skip"])
             Part("header")
@@ -175,7 +176,8 @@ def describe(panel: Panel, language: Language) -> dict[str, Any]:
         "bars": panel.bars,
         "counts": panel.counts,
         "lines": [
-            {"name": words[f"line.{line.name}"] if line.name else "", "group": line.query.group} for line in panel.lines
+            {"key": line.name, "name": words[f"line.{line.name}"] if line.name else "", "group": line.query.group}
+            for line in panel.lines
         ],
         "thresholds": [{"value": step.value, "level": step.level} for step in panel.thresholds],
         "states": [

@@ -36,6 +36,7 @@ from dashboards.console.settings import Settings
 from dashboards.console.town import NotDone, Site, TownWatch
 from haina import zone
 from haina.command_line import run_until_signalled
+from haina.contract import Reply
 from haina.contract.governance import INCIDENT_DESK
 from haina.contract.help import HELP_DESK
 from haina.contract.topic import BadTopic, check_level
@@ -203,7 +204,8 @@ class Console:
             raise HTTPException(404, "no such site")
         desk = self.town.help_desk(home, wish.helper)
         if desk is None:
-            return JSONResponse({"done": False, "reason": f"no desk of this town sends a {wish.helper} to {home.id}"})
+            sentence = f"no desk of this town sends a {wish.helper} to {home.id}"
+            return JSONResponse({"done": False, **NotDone(sentence, "no_desk", site=home.id).told()})
         args = {"home": home.id} if wish.helper == "telephone" else {"home": home.id, "reason": "asked by the console"}
         name = "call" if wish.helper == "telephone" else "send"
         return await self._wish(desk.area, desk.site, HELP_DESK, name, args)
@@ -220,8 +222,8 @@ class Console:
         try:
             reply = await self.town.command(station.area, station.id, INCIDENT_DESK, "incidents", {})
         except NotDone as failed:
-            return {**told, "problem": str(failed)}
-        return {**told, **reply.values, "problem": reply.reason}
+            return {**told, "refusal": failed.told()}
+        return {**told, **reply.values, "refusal": None if reply.done else _refusal(reply)}
 
     async def incident(self, request: Request) -> Response:
         """Tell a grid station what to do; answer what its desk replied."""
@@ -236,9 +238,9 @@ class Console:
         try:
             reply = await self.town.command(area, site, device, name, args)
         except NotDone as failed:
-            return JSONResponse({"done": False, "reason": str(failed)})
+            return JSONResponse({"done": False, **failed.told()})
         log.info("a command was answered", command=name, site=site, device=device, done=reply.done)
-        return JSONResponse({"done": reply.done, "reason": reply.reason, "needs": reply.values.get("needs")})
+        return JSONResponse({"done": reply.done, **_refusal(reply)})
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"version": 1, "state": self.pulse.state()})
@@ -395,6 +397,11 @@ def _chosen(request: Request) -> Chosen:
         return Chosen(query.get("page", ""), query.get("range", "24h"), query.get("area", ""), query.get("site", ""))
     except ValueError as wrong:
         raise HTTPException(422, str(wrong)) from None
+
+
+def _refusal(reply: Reply) -> dict[str, Any]:
+    """Why a device did not do what it was told, as browsers get it."""
+    return {"reason": reply.reason, "code": reply.code, "values": reply.values}
 
 
 def _given(wish: msgspec.Struct) -> dict[str, Any]:

@@ -36,7 +36,16 @@ Health = Literal["ok", "problem", "stale", "unavailable", "unknown"]
 
 
 class NotDone(Exception):
-    """A command was not obeyed; the message is one sentence."""
+    """A command did not get through; one sentence, and as in a refusing reply its code and what it is about."""
+
+    def __init__(self, sentence: str, code: str = "", **values: Any) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.values = values
+
+    def told(self) -> dict[str, Any]:
+        """It, as browsers get it."""
+        return {"reason": str(self), "code": self.code, "values": self.values}
 
 
 @dataclass
@@ -175,9 +184,9 @@ class TownWatch:
         """Send a command and wait for its reply. Raises NotDone with a sentence when there is none."""
         connection = self._connection
         if connection is None:
-            raise NotDone("the broker is unavailable")
+            raise NotDone("the broker is unavailable", "no_broker")
         if self.clock is None:
-            raise NotDone("the town has not told its time, so a command cannot say when it expires")
+            raise NotDone("the town has not told its time, so a command cannot say when it expires", "no_clock")
         pace = max(1.0, self.clock.speed, self.clock.achieved)
         expires = min(self.clock.time + math.ceil(EXPIRES_WALL_S * 1000 * pace), 9_000_000_000_000)
         wish = Command(id=uuid.uuid4().hex, expires=expires, args=args)
@@ -191,7 +200,8 @@ class TownWatch:
         except MQTTError as failed:
             raise NotDone(str(failed)) from None
         except TimeoutError:
-            raise NotDone(f"{site}/{device} did not reply within {REPLY_S:g} s") from None
+            sentence = f"{site}/{device} did not reply within {REPLY_S:g} s"
+            raise NotDone(sentence, "no_reply", site=site, device=device, span=f"{REPLY_S:g}") from None
         finally:
             del self._waiting[wish.id]
 

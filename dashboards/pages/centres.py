@@ -254,7 +254,7 @@ CENTRES = Page(
             states=KIOSK,
             most_series=30,
             width=12,
-            height=10,
+            height=12,
         ),
         Panel(
             "kiosk_faults",

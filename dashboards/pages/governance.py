@@ -1,5 +1,6 @@
 """Street governance: incidents from the report to the closing, and what the sensors in the streets say."""
 
+from dashboards.pages.help import under_way
 from dashboards.panels import Headline, Kind, Level, Line, Page, Panel, SiteKind, Span, State, Threshold, last
 from haina.contract.governance import INCIDENT_KINDS, LIFT_STATES, OUTCOMES, SOURCES
 from haina.query import Aggregate, Filter, Query
@@ -148,6 +149,7 @@ GOVERNANCE = Page(
             order="highest",
             width=4,
         ),
+        under_way("street_crews", "crew"),
         Panel(
             "street_noise",
             Kind.TIME_SERIES,

@@ -36,6 +36,24 @@ def _figure(panel_id: str, query: Query, thresholds: tuple[Threshold, ...] = (),
     )
 
 
+def under_way(panel_id: str, *crews: str) -> Panel:
+    """What the members of these crews do, one a row."""
+    return Panel(
+        panel_id,
+        Kind.STATE_TIMELINE,
+        tuple(
+            Line(Query("crew_member", "state", Aggregate.LAST, group=("site", "device"), where=(_is("crew", crew),)))
+            for crew in crews
+        ),
+        unit="none",
+        states=_STATES,
+        least_window_s=3_600,  # who waits says so hourly
+        most_series=30,
+        width=12,
+        height=9,
+    )
+
+
 HELP = Page(
     "help",
     (
@@ -79,17 +97,7 @@ HELP = Page(
             stacked=True,
             bars=True,
         ),
-        Panel(
-            "crew_states",
-            Kind.STATE_TIMELINE,
-            (Line(Query("crew_member", "state", Aggregate.LAST, group=("site", "device"))),),
-            unit="none",
-            states=_STATES,
-            least_window_s=3_600,  # who waits says so hourly
-            most_series=30,
-            width=12,
-            height=9,
-        ),
+        under_way("crew_states", *TRAVELLERS),
         Panel(
             "last_reports",
             Kind.TABLE,

@@ -65,7 +65,7 @@ def rig(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _close_pages(rig):
-    rig.town.refuse, rig.town.needs, rig.town.incidents = "", {}, []
+    rig.town.refuse, rig.town.code, rig.town.needs, rig.town.incidents = "", "", {}, []
     rig.town.heard.clear()
     yield
     while rig.contexts:
@@ -136,6 +136,41 @@ def test_every_chart_on_a_canvas_says_in_words_what_it_shows(rig):
     for canvas in canvases:
         assert canvas.get_attribute("role") == "img"
         assert re.search(r"\w+\. .+: ", canvas.get_attribute("aria-label"))
+
+
+def test_on_a_phone_the_map_has_its_legend_and_the_menu_shows_where_one_is(rig):
+    page = rig.visit("/", width=390, height=844)
+    legend = page.locator(".legend.kinds")
+    expect(legend).to_contain_text("Service centre")
+    ground, shown = page.locator(".ground").bounding_box(), legend.bounding_box()
+    assert shown["y"] >= ground["y"] + ground["height"], "below the map, not on it"
+    assert shown["x"] >= 0
+    assert shown["x"] + shown["width"] <= 390
+    page = rig.visit("/collector", width=390, height=844)
+    expect(page.get_by_role("link", name="Collector")).to_be_in_viewport(ratio=1)
+
+
+def test_the_menu_shows_every_page_on_a_laptop(rig):
+    page = rig.visit("/", width=1280)
+    for link in page.locator("nav a").all():
+        expect(link).to_be_in_viewport(ratio=1)
+
+
+def test_the_page_of_help_shows_helpers_and_the_one_of_governance_street_crews(rig):
+    for page_id, panel, member in (
+        ("help", "crew_states", "p01 · Volunteer 1"),
+        ("governance", "street_crews", "k01 · Crew member 1"),
+    ):
+        page = rig.visit(f"/{page_id}")
+        label = page.locator(f"[data-panel={panel}] .canvas").get_attribute("aria-label")
+        assert re.findall(r"[a-z]\d+ · [^:]+", label) == [member]
+
+
+def test_what_a_table_lists_is_said_in_the_visitors_language(rig):
+    page = rig.visit("/help", cookies=(("haina_language", "zh"),))
+    found = page.locator("[data-panel=last_reports] td.value").all_inner_texts()
+    assert found
+    assert all(re.fullmatch(r"[一-鿿]+", each) for each in found), found
 
 
 def test_the_page_can_be_used_by_keyboard_alone(rig):
@@ -247,6 +282,55 @@ def test_a_refused_command_is_shown_with_its_reason(rig):
     expect(page.locator(".clock .answer")).to_have_text("Not done: the town is at the present already")
 
 
+def test_a_reason_with_a_code_is_said_in_the_visitors_language_and_one_without_as_it_came(rig):
+    page = rig.visit("/governance", cookies=(("haina_language", "zh"),))
+    waits = {"number": 7, "incident": "noise", "stage": "opened", "opened": 0, "overdue": False, "block": "b01"}
+    rig.town.incidents = [{**waits, "priority": 1}]
+    told = page.locator(".desks-panel [role=status]")
+    answers = {
+        "incident_attended": "未执行：事件 7 已有人处置",
+        "of_a_later_version": "未执行：somebody sees to it",
+        "": "未执行：somebody sees to it",
+    }
+    for code, answer in answers.items():
+        rig.town.refuse, rig.town.code, rig.town.needs = "somebody sees to it", code, {"incident": 7}
+        page.locator("[data-act='k01 prioritise 7']").click()
+        expect(told).to_have_text(answer)
+
+
+def test_devices_go_by_names_and_their_ids_are_a_pointer_away(rig):
+    page = rig.visit("/care", cookies=(("haina_language", "zh"),))
+    expect(page.locator("[data-panel=device_batteries] .name").first).to_have_text(re.compile(r"^h\d+ · \D+$"))
+    titles = page.locator("[data-panel=device_batteries] .name").first.get_attribute("title")
+    assert re.search(r" – h\d+ / [a-z-]+$", titles)
+    page = rig.visit("/care")
+    expect(page.locator("[data-panel=motion_by_room] .canvas")).to_have_attribute(
+        "aria-label", re.compile("Bedroom motion: .*Kitchen motion: ")
+    )
+
+
+@pytest.mark.parametrize(("language", "minutes", "seconds"), [("en", "min", "s"), ("zh", "分", "秒")])
+def test_a_heading_names_the_unit_of_its_axis(rig, language, minutes, seconds):
+    found = set()
+    for page_id in ("centres", "help", "governance"):
+        page = rig.visit(path_of(page_id), cookies=(("haina_language", language),))
+        of_waits = [p for p in PAGES[page_id].panels if p.kind is Kind.TIME_SERIES and p.unit == "seconds"]
+        for panel in of_waits:
+            most = max(max(values) for _, values in held(page)[panel.id].values())
+            heading = page.locator(f"[data-panel={panel.id}] h2 .unit").inner_text()
+            mark = page.evaluate(
+                """async (id) => {
+                    const { echarts } = await import("nicegui-echart");
+                    const chart = echarts.getInstanceByDom(document.querySelector(`[data-panel=${id}] .canvas`));
+                    return chart.getOption().yAxis[0].axisLabel.formatter(1800);
+                }""",
+                panel.id,
+            )
+            assert (heading, mark) == ((minutes, "30") if most >= 300 else (seconds, "1,800")), panel.id
+            found.add(heading)
+    assert found == {minutes, seconds}
+
+
 def test_whoever_would_run_ahead_of_the_present_is_told_and_asked_once_more(rig):
     page = rig.visit("/", cookies=(("haina_language", "zh"),))
     rig.town.refuse, rig.town.needs = "the town is at the present; send future: true", {"needs": "future"}
@@ -281,11 +365,11 @@ def test_a_site_chosen_by_name_opens_on_the_map_and_its_faulty_kiosk_can_be_rest
     expect(popup).to_contain_text("with a fault")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "town-popup.png")
-    popup.get_by_role("button", name=f"Restart {kiosk}").click()
+    popup.get_by_role("button", name=f"Restart Kiosk {kiosk[-1]}").click()
     expect(popup).to_contain_text("Restarted")
     topic, _ = rig.town.heard[-1]
     assert str(topic) == f"haina/v1/command/{made_up.area_of(site)}/{site}/{kiosk}/restart"
-    popup.get_by_role("button", name=f"Send a technician to {kiosk}").click()
+    popup.get_by_role("button", name=f"Send a technician to Kiosk {kiosk[-1]}").click()
     expect(popup).to_contain_text("A technician was called")
     topic, _ = rig.town.heard[-1]
     assert topic.name == "dispatch"
@@ -307,11 +391,11 @@ def test_whoever_is_sent_to_a_home_moves_on_the_map_and_what_they_find_is_told_t
     assert str(topic) == f"haina/v1/command/{area}/committee-{area}/desk/send"
     assert wish.args["home"] == home
     popup.get_by_role("button", name="Send a nurse").click()
-    expect(popup).to_contain_text("no desk of this town sends a nurse")
+    expect(popup).to_contain_text(f"no desk of this town sends such help to {home}")
     at = {"longitude_deg": 121.4, "latitude_deg": 31.25, "travel_s": 60.0, "destination": home, "errand": "check"}
     rig.town.say(area, f"committee-{area}", "volunteer-1", "crew_member", state=1, **at)
     expect(page.locator("[data-members='1'] .member.travelling")).to_have_attribute(
-        "title", f"volunteer-1 · Under way · {home} · check"
+        "title", f"Volunteer 1 · Under way · {home} · check"
     )
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "town-help.png")
@@ -335,13 +419,13 @@ def test_who_is_under_way_says_what_for_in_the_visitors_language(rig):
     at = {"longitude_deg": 121.4, "latitude_deg": 31.25, "travel_s": 60.0, "destination": "b01"}
     errands = {
         "asked by the console": "控制台指派",
-        "repair kiosk": "维修自助机",
+        "repair kiosk": "维修终端",
         "lift_fault 12": "电梯故障 12",
         "no movement since 8": "no movement since 8",
     }
     for errand, shown in errands.items():
         rig.town.say("a01", "k01", "crew-1", "crew_member", state=1, errand=errand, **at)
-        expect(page.locator(".member.travelling")).to_have_attribute("title", f"crew-1 · 途中 · b01 · {shown}")
+        expect(page.locator(".member.travelling")).to_have_attribute("title", f"处置员 1 · 途中 · b01 · {shown}")
     rig.town.say("a01", "k01", "crew-1", "crew_member", state=0, **at)
     expect(page.locator("[data-members='0']")).to_be_attached()
 
@@ -454,4 +538,4 @@ def test_the_collectors_page_shows_its_account_and_how_old_readings_are(rig):
     expect(page.locator(".ages")).to_contain_text("Wearable fall")
     devices = page.locator(".devices")
     expect(devices.locator(".sum")).to_have_text(["6Online", "1Silent", "2Gateway offline", "0Unknown"])
-    expect(devices.locator("tbody tr")).to_contain_text(["home-003 / wristbandSilent"])
+    expect(devices.locator("tbody tr")).to_contain_text(["Wristband home-003/wristbandSilent"])

@@ -9,10 +9,14 @@ from dashboards.grafana import render
 from dashboards.pages import PAGES, SITES
 from dashboards.panels import Kind, Line, Panel, Span, readings
 from dashboards.text import LANGUAGES, catalogue, text
-from haina.contract import MEASUREMENTS
+from haina.contract import MEASUREMENTS, REFUSALS
 from haina.query import Aggregate, Query
 from haina.query.influxql import compile_influxql, time_range
 from haina.query.sql import compile_sql
+from simulator.population import build_town
+from simulator.scenario import load
+from simulator.town import Town
+from tests.simulator.towns import TruthList
 
 ALL = [(page, panel) for page in PAGES.values() for panel in page.panels]
 DASHBOARDS = Path(render.__file__).parents[1]
@@ -78,6 +82,17 @@ def test_a_panel_whose_parts_do_not_fit_is_refused_with_a_sentence(wrong, senten
 # Words
 
 
+OF_THE_CONSOLE = ("no_broker", "no_clock", "no_reply", "no_desk", "no_console")
+"""Why a command did not even get through."""
+
+
+def every_name():
+    """The ids of all devices of the laptop's town, where every kind is, each with its site's."""
+    town = Town(seed=1, start_ms=1_790_006_400_000, run="names", boot=1, truth=TruthList())
+    build_town(load("laptop"), town)
+    return [(device, site.id) for site in town.sites.values() for device in site.devices]
+
+
 def used_keys():
     keys = {"page.history"}  # a dashboard of Grafana's alone
     for page, panel in ALL:
@@ -88,6 +103,11 @@ def used_keys():
         keys.add(f"console.kind_{kind.id}")
         for headline in kind.headlines:
             keys |= {f"unit.{headline.unit}", f"console.headline.{headline.name}"}
+    for device, site in every_name():
+        keys.add(f"device.{re.sub(r'-[0-9]+$', '', device)}")
+        if not re.fullmatch(r"[a-z][0-9]+", site):
+            keys.add(f"site.{re.sub(r'-a[0-9]+$', '', site)}")
+    keys |= {f"console.why.{code}" for code in [*REFUSALS, *OF_THE_CONSOLE]}
     for path in [*DASHBOARDS.rglob("*.py"), *DASHBOARDS.rglob("*.js")]:
         keys |= set(re.findall(r"[\"'`](console\.[a-z0-9_.]+)[\"'`]", path.read_text(encoding="utf-8")))
     return keys
@@ -105,6 +125,11 @@ def test_the_chinese_catalogue_is_chinese_and_the_english_one_is_not():
         assert key in same_everywhere or not han.search(english), key
         if key.startswith(("panel.", "about.", "state.", "page.")) and key != "panel.co2":
             assert han.search(text("zh", key)), key
+
+
+def test_the_words_for_a_refusal_name_what_its_reply_says():
+    for code, values in REFUSALS.items():
+        assert set(re.findall(r"{(\w+)}", text("en", f"console.why.{code}"))) == set(values), code
 
 
 def test_placeholders_are_the_same_in_both_languages():

@@ -199,7 +199,7 @@ def say_upkeep(writer: Writer, at_ms: int, step: int) -> None:
     if step % 24 == 0:
         place = {"longitude_deg": 121.4, "latitude_deg": 31.25, "travel_s": 0.0, "destination": FAULTY[0]}
         errand = ("repair kiosk", "refill kiosk")[step // 24 % 2]
-        writer.say("crew_member", "t01", "technician-1", at_ms, state=2, errand=errand, **place)
+        writer.say("crew_member", "t01", "technician-1", at_ms, state=2, errand=errand, crew="technician", **place)
         lost = ("power", "uplink")[step // 24 % 2]
         writer.say("gateway_outage", CENTRES[step // 24 % 6], "gateway", at_ms, lost=lost, duration_s=600.0)
 
@@ -216,7 +216,8 @@ def say_hour_at_home(writer: Writer, home: str, at_ms: int, turn: int, wave: flo
 def say_help(writer: Writer, at_ms: int, step: int) -> None:
     """What a committee's desk and its volunteer say at this minute: now and then one is sent, or calls."""
     place = {"longitude_deg": 121.4, "latitude_deg": 31.25}
-    writer.say("crew_member", "p01", "volunteer-1", at_ms, state=step // 6 % 4, **place)
+    writer.say("crew_member", "p01", "volunteer-1", at_ms, state=step // 6 % 4, crew="volunteer", **place)
+    writer.say("crew_member", "k01", "crew-1", at_ms, state=step // 6 % 4, crew="crew", **place)
     if step % 6 == 0:
         visit = {
             "errand": f"p01-1-{step}",
@@ -297,6 +298,7 @@ class TownOnBroker:
         self.clock = Clock(run=RUN, time=NOW_MS, speed=1.0, phase=Phase.LIVE, achieved=1.0, paused=True)
         self.heard: list[tuple[Topic, Command]] = []
         self.refuse = ""
+        self.code = ""
         self.needs: dict[str, object] = {}
         self.incidents: list[dict[str, object]] = []
         self.sites: dict[str, str] = {
@@ -365,7 +367,8 @@ class TownOnBroker:
         command = decode(Command, message.payload)
         self.heard.append((topic, command))
         values = {**self.needs, **self._on_the_desk(topic, command)}
-        reply = Reply(id=command.id, time=self.clock.time, done=not self.refuse, reason=self.refuse, values=values)
+        why = {"reason": self.refuse, "code": self.code} if topic.name != "incidents" else {}
+        reply = Reply(id=command.id, time=self.clock.time, done=not why.get("reason"), values=values, **why)
         answer = Topic(TopicClass.REPLY, topic.area, topic.site, topic.device, topic.name)
         self._tell(answer, encode(reply), retain=False)
         if not self.refuse and topic.name == "set":

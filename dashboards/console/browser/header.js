@@ -11,6 +11,7 @@ import {
   page,
   pages,
   ranges,
+  refusal,
   speed,
   t,
 } from "/assets/words.js";
@@ -41,6 +42,9 @@ export function header(element) {
   const second = h("div", { class: "second" }, clockBlock(offs), filters(offs));
   const progress = historyBar(offs);
   element.replaceChildren(h("header", {}, top, second, progress));
+  const nav = element.querySelector("nav");
+  const here = nav.querySelector("[aria-current]");
+  nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2; // where not all pages fit
   return () => offs.forEach((off) => off());
 }
 
@@ -144,7 +148,7 @@ function clockBlock(offs) {
 
   function tell(answer, told) {
     answer.dataset.done = told.done ? "yes" : "no";
-    say(answer, told.done ? t("console.done") : t("console.not_done", { why: told.reason }));
+    say(answer, told.done ? t("console.done") : t("console.not_done", { why: refusal(told) }));
     silencing = setTimeout(() => say(answer, ""), told.done ? 3_000 : 12_000);
   }
 
@@ -171,7 +175,7 @@ function clockBlock(offs) {
         const told = await wish("/api/clock", args());
         button.disabled = false;
         button.focus();
-        if (told.needs === "future") {
+        if (told.values?.needs === "future") {
           answer.replaceChildren(t("console.at_present"), " ", ahead(args(), answer));
           return;
         }

@@ -3,7 +3,7 @@
 import { live } from "/assets/live.js";
 import { act, answerPlace } from "/assets/act.js";
 import { h, say } from "/assets/dom.js";
-import { clockTime, number, span, t } from "/assets/words.js";
+import { clockTime, number, refusal, span, t } from "/assets/words.js";
 
 const AGAIN_MS = 10_000;
 const FRONT = 0; // the priority that goes first
@@ -65,7 +65,7 @@ export function incidents(element) {
   }
 
   function desk(station) {
-    if (station.problem) return h("li", {}, h("b", { text: station.site }), h("span", { class: "quietly", text: station.problem }));
+    if (station.refusal) return h("li", {}, h("b", { text: station.site }), h("span", { class: "quietly", text: refusal(station.refusal) }));
     const says = t("console.desk_says", { open: number(station.open_incidents), free: number(station.free_members) });
     const on = !station.automatic;
     const words = { text: t(on ? "console.automatic_on" : "console.automatic_off"), about: station.site, done: t("console.automatic_done") };

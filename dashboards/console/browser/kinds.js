@@ -1,7 +1,8 @@
-// How each kind of panel is drawn. A kind makes a drawing in an element: { draw(series, held, times), stop() }.
+// How each kind of panel is drawn. A kind makes a drawing in an element: { draw(series, held, times), stop() }. To draw
+// answers the unit in which it was done, where that is for the heading to say.
 import { echarts } from "nicegui-echart";
 import { colour, h, say } from "/assets/dom.js";
-import { SHANGHAI_MS, areaName, areas, dayMonth, dayTime, minuteTime, number, quantity, says, t } from "/assets/words.js";
+import { SHANGHAI_MS, areaName, areas, choiceName, dayMonth, dayTime, deviceName, minuteTime, number, quantity, says, scale, siteName, t, unitName } from "/assets/words.js";
 
 // ECharts puts its ticks on the hours and days of UTC; shifted by the town's offset they are the town's.
 const shifted = (at) => at + SHANGHAI_MS;
@@ -14,9 +15,21 @@ const LEVELS = ["calm", "good", "watch", "bad"];
 export function seriesName(definition, key) {
   const [line, area, site, device] = key;
   const { name, group } = definition.lines[line];
-  const tags = { area: areaName(area), site, device };
+  const tags = { area: areaName(area), site: siteName(site), device: deviceName(device) };
   const parts = group.map((tag) => tags[tag]).filter(Boolean);
   return [name, ...parts].filter(Boolean).join(" · ") || definition.title;
+}
+
+// The ids behind that name, for whoever must name a device to somebody else; nothing where the name says them.
+function seriesIds(definition, key) {
+  const [line, , site, device] = key;
+  const { group } = definition.lines[line];
+  if (siteName(site) === site && deviceName(device) === device) return "";
+  return [group.includes("site") && site, group.includes("device") && device].filter(Boolean).join(" / ");
+}
+
+function fullName(definition, key) {
+  return [seriesName(definition, key), seriesIds(definition, key)].filter(Boolean).join(" – ");
 }
 
 function levelOf(definition, value) {
@@ -158,11 +171,12 @@ function timeSeries(element, definition) {
 
   function draw(series, held, times) {
     widthMs = held.width_ms;
-    const most = Math.max(...series.map((each) => Math.max(...each.v)));
-    const least = Math.min(...series.map((each) => Math.min(...each.v)));
-    const step = axisStep(definition.unit, most);
-    const tickS = step === 60 ? minuteTick(most) : null;
     const stacks = definition.stacked ? stackedPoints(series) : null;
+    const tops = stacks ? stacks[0].map((_, index) => stacks.reduce((sum, each) => sum + each[index][1], 0)) : series.flatMap((each) => each.v);
+    const most = Math.max(...tops);
+    const least = Math.min(...series.map((each) => Math.min(...each.v)));
+    const { step, name } = axisUnit(definition.unit, most);
+    const tickS = step === 60 ? minuteTick(most) : null;
     const named = series.length > 1 || definition.lines[0].name;
     const lines = series.map((each, index) => {
       const tint = seriesColour(index, definition, each.key);
@@ -220,7 +234,7 @@ function timeSeries(element, definition) {
           axisLabel: {
             color: colour("muted"),
             fontSize: 11,
-            formatter: (value) => axisText(value, definition, step),
+            formatter: (value) => number(value / step, step > 1 ? 1 : definition.decimals),
           },
           splitLine: { lineStyle: { color: colour("line"), width: 1 } },
         },
@@ -264,25 +278,21 @@ function timeSeries(element, definition) {
     );
     drawn = lines.length;
     place.label(inWords(definition, series));
+    return name;
   }
 
   return { draw, stop: place.stop };
 }
 
-// Long waits are marked in minutes and much power in kW, along the whole axis or not at all.
-function axisStep(unit, most) {
-  if (unit === "seconds" && most >= 600) return 60;
-  return unit === "watt" && most >= 10_000 ? 1_000 : 1;
+// One unit along the whole axis: that of its greatest value, and as a heading says it.
+function axisUnit(unit, most) {
+  const { step, name } = scale(unit, most);
+  return { step, name: step === 1 ? unitName(unit) : name };
 }
 
 // Whole minutes between the marks of an axis, and at most five of them.
 function minuteTick(mostS) {
   return [120, 300, 600, 900, 1_800, 3_600, 7_200].find((each) => mostS <= 5 * each) ?? Math.ceil(mostS / 18_000) * 3_600;
-}
-
-function axisText(value, definition, step) {
-  const unit = step === 60 ? t("console.minutes") : step === 1_000 ? "kW" : "";
-  return [number(value / step, step > 1 ? 1 : Math.max(definition.decimals, 0)), unit].filter(Boolean).join(" ");
 }
 
 // Cells in rows over time: state timeline, status history and heat map differ in how a cell is coloured and joined.
@@ -294,6 +304,10 @@ function cells(element, definition, { join, gap, tint, note }) {
 
   function draw(series, held, times) {
     const names = series.map((each) => seriesName(definition, each.key));
+    const ids = series.map((each) => seriesIds(definition, each.key));
+    const isRoomy = element.clientHeight / series.length > 40; // for names of several lines
+    const width = Math.min(element.clientWidth > 800 ? 230 : 150, element.clientWidth * 0.34);
+    const isLong = (name) => echarts.format.getTextRect(name, "11px sans-serif").width > width;
     const data = [];
     const most = Math.max(...series.map((each) => Math.max(...each.v)), 0);
     series.forEach((each, row) => {
@@ -320,15 +334,16 @@ function cells(element, definition, { join, gap, tint, note }) {
           axisLabel: {
             color: colour("muted"),
             fontSize: 11,
-            interval: series.length > 16 ? "auto" : 0,
-            width: Math.min(150, element.clientWidth * 0.3),
-            overflow: "truncate",
+            interval: element.clientHeight / series.length > 14 ? 0 : "auto",
+            width,
+            formatter: (name) => (isRoomy && isLong(name) ? name.replace(" · ", "\n") : name),
+            overflow: isRoomy ? "break" : "truncate",
           },
         },
         tooltip: tooltip(definition, {
           trigger: "item",
           formatter: ({ value }) =>
-            `<div class="tip"><b>${escaped(names[value[0]])}</b><br>${escaped(dayTime(unshifted(value[1])))} – ${escaped(minuteTime(unshifted(value[2])))}<br>${escaped(note(value[3]))}</div>`,
+            `<div class="tip"><b>${escaped(names[value[0]])}</b> ${escaped(ids[value[0]])}<br>${escaped(dayTime(unshifted(value[1])))} – ${escaped(minuteTime(unshifted(value[2])))}<br>${escaped(note(value[3]))}</div>`,
         }),
         series: [
           {
@@ -361,9 +376,9 @@ function cells(element, definition, { join, gap, tint, note }) {
 
   function key(most, painted) {
     if (definition.states.length) {
-      return definition.states.map((state) =>
-        h("span", {}, h("i", { style: `background:${painted(state.value)}` }), state.name),
-      );
+      const colours = new Map();
+      for (const { value, name } of definition.states) colours.set(painted(value), [...(colours.get(painted(value)) ?? []), name]);
+      return [...colours].map(([tint, names]) => h("span", {}, h("i", { style: `background:${tint}` }), names.join(" · ")));
     }
     const shades = [0, 0.25, 0.5, 0.75, 1].map((share) => h("i", { style: `background:${painted(share * most)}` }));
     return [h("span", {}, "0 ", ...shades, ` ${says(most, definition.unit, definition.decimals)}`)];
@@ -488,7 +503,7 @@ function bars(element, definition) {
         return h(
           "li",
           {},
-          h("span", { class: "name", text: seriesName(definition, each.key) }),
+          h("span", { class: "name", title: fullName(definition, each.key), text: seriesName(definition, each.key) }),
           h("span", { class: "bar" }, h("i", { class: level, style: `width:${share.toFixed(1)}%` })),
           h("span", { class: "value", text: says(value, definition.unit, definition.decimals) }),
         );
@@ -500,7 +515,7 @@ function bars(element, definition) {
 }
 
 function table(element, definition) {
-  const { name, group } = definition.lines[0];
+  const { key, name, group } = definition.lines[0];
   const headings = { area: t("console.area"), site: t("console.site"), device: t("console.device") };
   const body = h("tbody");
   const head = h(
@@ -514,21 +529,16 @@ function table(element, definition) {
     draw(series) {
       const rows = series.map((each) => {
         const [, area, site, device] = each.key;
-        const shown = { area: areaName(area), site, device };
+        const shown = { area: areaName(area), site: siteName(site), device: deviceName(device) };
+        const ids = { area, site, device };
         const value = last(each);
-        const told = typeof value === "string" ? faultName(value) : says(value, definition.unit, definition.decimals);
-        return h("tr", {}, ...group.map((tag) => h("td", { text: shown[tag] })), h("td", { class: "value", text: told }));
+        const told = typeof value === "string" ? choiceName(key, value) : says(value, definition.unit, definition.decimals);
+        return h("tr", {}, ...group.map((tag) => h("td", { title: ids[tag], text: shown[tag] })), h("td", { class: "value", text: told }));
       });
       body.replaceChildren(...rows);
     },
     stop: () => place.remove(),
   };
-}
-
-const FAULTS = ["paper_jam", "card_reader", "frozen_screen", "network"];
-
-function faultName(value) {
-  return FAULTS.includes(value) ? t(`line.fault_${value}`) : value;
 }
 
 function pie(element, definition) {

@@ -1,7 +1,7 @@
 // The collector's own account, and how old the newest reading of each measurement is.
 import { live } from "/assets/live.js";
 import { h } from "/assets/dom.js";
-import { measurements, number, quietS, span, t } from "/assets/words.js";
+import { deviceName, measurements, number, quietS, span, t } from "/assets/words.js";
 
 const QUIET_S = 7_200; // what reports by the clock does so hourly at least
 
@@ -102,7 +102,7 @@ function drawDevices(told) {
     h(
       "tr",
       {},
-      h("th", { scope: "row", text: `${device.site} / ${device.device}` }),
+      h("th", { scope: "row" }, `${deviceName(device.device)} `, h("code", { text: `${device.site}/${device.device}` })),
       h("td", { class: device.state === "silent" ? "watch" : "", text: STATES[device.state]() }),
       h("td", { text: device.last_seen === null ? "–" : t("console.ago", { span: span(Math.max(0, (now - device.last_seen) / 1000)) }) }),
       h("td", { text: number(device.expected) }),

@@ -213,7 +213,7 @@ class Live extends EventTarget {
   }
 }
 
-// Ask the console to do something; answers {done, reason}.
+// Ask the console to do something; answers {done, reason, code, values}.
 export async function wish(path, body) {
   try {
     const answer = await fetch(path, {
@@ -224,7 +224,7 @@ export async function wish(path, body) {
     const told = await answer.json();
     return answer.ok ? told : { done: false, reason: told.detail };
   } catch (error) {
-    return { done: false, reason: String(error.message ?? error) };
+    return { done: false, reason: String(error.message ?? error), code: "no_console" };
   }
 }
 

@@ -3,7 +3,7 @@ import { leaflet as L } from "nicegui-leaflet";
 import { live } from "/assets/live.js";
 import { act, answerPlace } from "/assets/act.js";
 import { colour, h } from "/assets/dom.js";
-import { areaName, clockTime, errandName, kinds, language, number, says, t } from "/assets/words.js";
+import { areaName, clockTime, deviceName, errandName, kinds, language, number, says, siteName, t } from "/assets/words.js";
 
 const ORDER = ["outline", "park", "square", "temple", "creek", "pond", "street", "road", "hall", "metro", "area", "station"];
 const STATES = {
@@ -12,7 +12,11 @@ const STATES = {
   fault: () => t("console.state_fault"),
   unknown: () => t("console.health_unknown"),
 };
-const MEMBERS = { travelling: "fill-watch", working: "fill-good", returning: "fill-calm" };
+const MEMBERS = {
+  travelling: { colour: "fill-watch", name: () => t("console.member_travelling") },
+  working: { colour: "fill-good", name: () => t("console.member_working") },
+  returning: { colour: "fill-calm", name: () => t("console.member_returning") },
+};
 const HELPERS = {
   telephone: () => t("console.help_call"),
   volunteer: () => t("console.help_volunteer"),
@@ -115,9 +119,13 @@ export function map(element) {
   observer.observe(place);
   chart.on("zoomend", () => {
     for (const [id, dot] of dots) dot.setStyle(dotStyle(live.sites.get(id) ?? dot.site, chart.getZoom())).setRadius(dotStyle(dot.site, chart.getZoom()).radius);
-    place.classList.toggle("far", chart.getZoom() < 14.4);
-    if (bounds) place.classList.toggle("near", chart.getZoom() > chart.getBoundsZoom(bounds) + 0.6);
+    sizeLabels();
   });
+
+  function sizeLabels() {
+    place.classList.toggle("far", chart.getZoom() < 15);
+    if (bounds) place.classList.toggle("near", chart.getZoom() > chart.getBoundsZoom(bounds) + 0.6);
+  }
 
   async function drawGround() {
     const answer = await fetch("/api/zone.geojson");
@@ -141,6 +149,7 @@ export function map(element) {
     dotLayer.eachLayer((dot) => dot.bringToFront());
     chart.fitBounds(bounds, { padding: [6, 6], animate: false });
     chart.setMaxBounds(bounds.pad(0.6));
+    sizeLabels();
     openChosen();
     element.dataset.drawn = "yes";
   }
@@ -203,16 +212,17 @@ export function map(element) {
       const site = live.sites.get(member.destination);
       if (site && member.state !== "returning") {
         const to = [site.lat, site.lon];
-        L.circleMarker(to, { radius: 11, color: colour(MEMBERS[member.state]), weight: 2, fill: false, interactive: false }).addTo(memberLayer);
+        L.circleMarker(to, { radius: 11, color: colour(MEMBERS[member.state].colour), weight: 2, fill: false, interactive: false }).addTo(memberLayer);
         if (member.state === "travelling") {
           L.polyline([at, to], { color: colour("fill-watch"), weight: 1.5, dashArray: "2 5", interactive: false }).addTo(memberLayer);
         }
       }
       const icon = L.divIcon({ className: `member ${member.state}`, html: h("i"), iconSize: [14, 14] });
-      const words = [member.device, t(`state.${member.state}`), member.destination, errandName(member.errand)].filter(Boolean).join(" · ");
+      const words = [deviceName(member.device), t(`state.${member.state}`), member.destination, errandName(member.errand)].filter(Boolean).join(" · ");
       L.marker(at, { icon, title: words, alt: words, keyboard: false }).addTo(memberLayer);
     }
     element.dataset.members = shown;
+    drawKinds();
   }
 
   function drawLegend() {
@@ -227,11 +237,14 @@ export function map(element) {
     legend.replaceChildren(...rows);
   }
 
-  // Which colour is what: the kinds that are there, the large dots first.
+  // Which colour is what: the kinds that are there, the large dots first, then who is under way.
   function drawKinds() {
     const there = [...new Set([...live.sites.values()].map((site) => site.kind))].filter((kind) => kind in kinds);
-    if (there.join() === kindLegend.dataset.kinds) return;
-    kindLegend.dataset.kinds = there.join();
+    const states = new Set([...live.members.values()].map((member) => member.state));
+    const moving = Object.keys(MEMBERS).filter((state) => states.has(state));
+    const shown = [...there, ...moving].join();
+    if (shown === kindLegend.dataset.kinds) return;
+    kindLegend.dataset.kinds = shown;
     const order = there.sort((one, other) => kinds[other].radius - kinds[one].radius);
     kindLegend.replaceChildren(
       ...order.map((kind) => {
@@ -239,6 +252,7 @@ export function map(element) {
         dot.style.background = `var(--dot-${kinds[kind].colour})`;
         return h("li", {}, dot, kinds[kind].name);
       }),
+      ...moving.map((state) => h("li", {}, h("i", { class: `moving ${state}`, "aria-hidden": "true" }), MEMBERS[state].name())),
     );
   }
 
@@ -256,7 +270,7 @@ export function map(element) {
   function frame(site, content) {
     const kind = kindOf(site).name ?? site.kind;
     const state = h("span", { class: `state ${site.state}`, text: STATES[site.state]() });
-    const heading = h("h3", {}, site.id, state);
+    const heading = h("h3", { title: site.id }, siteName(site.id), state);
     return h("div", { class: "about-site" }, heading, h("p", { class: "quietly", text: `${kind} · ${areaName(site.area)}` }), ...content);
   }
 
@@ -268,9 +282,11 @@ export function map(element) {
       told = { ...live.sites.get(id), values: [], problem: t("console.notice_console") };
     }
     if (popupSite !== id) return;
+    const isAsked = Object.keys(kindOf(told).headlines).length > 0;
+    const nothing = isAsked ? h("p", { class: "quietly", text: t("console.empty_site") }) : null;
     const list = h("dl", {}, ...told.values.flatMap((each) => [h("dt", { text: kindOf(told).headlines[each.name] }), h("dd", { text: says(each.value, each.unit, each.decimals) })]));
     const content = [
-      told.problem ? h("p", { class: "quietly", text: told.problem }) : told.values.length ? list : h("p", { class: "quietly", text: t("console.empty_site") }),
+      told.problem ? h("p", { class: "quietly", text: told.problem }) : told.values.length ? list : nothing,
       ...told.faults.map((device) => faultRow(told, device)),
       told.help ? helpFound(told.help) : null,
       told.kind === "home" ? helpRow(told) : null,
@@ -282,10 +298,11 @@ export function map(element) {
   function faultRow(site, device) {
     const answer = answerPlace();
     const body = { area: site.area, site: site.id, device };
-    const restart = { text: t("console.restart"), label: t("console.restart_kiosk", { kiosk: device }), done: t("console.restarted") };
-    const dispatch = { text: t("console.dispatch"), label: t("console.dispatch_kiosk", { kiosk: device }), done: t("console.dispatched") };
+    const kiosk = deviceName(device);
+    const restart = { text: t("console.restart"), label: t("console.restart_kiosk", { kiosk }), done: t("console.restarted") };
+    const dispatch = { text: t("console.dispatch"), label: t("console.dispatch_kiosk", { kiosk }), done: t("console.dispatched") };
     return h("p", { class: "fault-row" },
-      h("span", { text: t("console.kiosk_in_fault", { kiosk: device }) }),
+      h("span", { text: t("console.kiosk_in_fault", { kiosk }) }),
       act({ path: "/api/restart", body, answer, ...restart }),
       act({ path: "/api/dispatch", body, answer, ...dispatch }),
       answer);

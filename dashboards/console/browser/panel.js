@@ -9,6 +9,7 @@ export function panel(element, id) {
   const body = h("div", { class: "body" });
   const foot = h("p", { class: "foot" });
   const aboutId = `about-${id}`;
+  const unit = definition.kind === "time_series" ? h("span", { class: "unit", text: unitName(definition.unit) }) : null;
   const section = h(
     "section",
     { class: `panel kind-${definition.kind}`, "aria-labelledby": `title-${id}`, "aria-describedby": aboutId },
@@ -16,7 +17,8 @@ export function panel(element, id) {
       "h2",
       { id: `title-${id}`, title: definition.about },
       h("span", { text: definition.title }),
-      ...(definition.kind === "time_series" ? [" ", h("span", { class: "unit", text: unitName(definition.unit) })] : []),
+      unit && " ",
+      unit,
     ),
     h("p", { id: aboutId, class: "unseen", text: definition.about }),
     body,
@@ -26,6 +28,7 @@ export function panel(element, id) {
   element.replaceChildren(section);
 
   const empty = h("p", { class: "empty" });
+  const isOfEvents = definition.counts || definition.kind === "table"; // then nothing is an answer, too
   let drawing = null;
 
   function draw() {
@@ -43,7 +46,7 @@ export function panel(element, id) {
         return;
       }
       const isFigure = Boolean(definition.kind === "stat" && held && !held.refused);
-      say(empty, held ? (isFigure ? "–" : held.refused || t("console.empty")) : t("console.reading"));
+      say(empty, held ? (isFigure ? "–" : held.refused || t(isOfEvents ? "console.empty_events" : "console.empty")) : t("console.reading"));
       empty.classList.toggle("dash", isFigure);
       drawing?.stop();
       drawing = null;
@@ -52,7 +55,8 @@ export function panel(element, id) {
       return;
     }
     drawing ??= begin();
-    drawing.draw(series, held, live.times);
+    const told = drawing.draw(series, held, live.times);
+    if (unit) say(unit, told);
     section.dataset.drawn = "yes";
   }
 

@@ -30,6 +30,20 @@ export function areaName(id) {
   return area ? area[language] : id;
 }
 
+// What a device is called: by the words for its id, or for its id without the number that tells it from its like.
+export function deviceName(id) {
+  const [, kind, number] = /^(.*?)(?:-(\d+))?$/.exec(id);
+  const key = `device.${kind}`;
+  return key in told.text ? [t(key), number].filter(Boolean).join(" ") : id;
+}
+
+// What a site is called: most have nothing but their id, which is what one looks for.
+export function siteName(id) {
+  const [, kind, area] = /^(.*?)(?:-(a\d+))?$/.exec(id);
+  const key = `site.${kind}`;
+  return key in told.text ? t(key, { area: areaName(area) }) : id;
+}
+
 const formats = new Map();
 
 export function number(value, decimals = 0) {
@@ -45,10 +59,16 @@ export function number(value, decimals = 0) {
 // A value and its unit, apart, so that they can be set in different sizes.
 export function quantity(value, unit, decimals = 0) {
   if (typeof value !== "number") return [value === null || value === undefined ? "–" : String(value), ""];
-  if (unit === "watt" && Math.abs(value) >= 10_000) return [number(value / 1000, 1), "kW"];
-  if (unit === "seconds" && value >= 300) return [number(value / 60, value < 6_000 ? 1 : 0), t("console.minutes")];
   if (unit === "yes_no") return [value ? t("console.yes") : t("console.no"), ""];
-  return [number(value, decimals), unitName(unit, value)];
+  const { step, name } = scale(unit, value);
+  return [number(value / step, step === 1 ? decimals : value < 100 * step ? 1 : 0), name];
+}
+
+// In what a quantity of this size is told: long waits in minutes, much power in kW. `step` is how much one of it is.
+export function scale(unit, value) {
+  if (unit === "watt" && Math.abs(value) >= 10_000) return { step: 1_000, name: "kW" };
+  if (unit === "seconds" && value >= 300) return { step: 60, name: t("console.minutes") };
+  return { step: 1, name: unitName(unit, value) };
 }
 
 // A unit's name; where one of it is called otherwise, the catalogue has both: "person|people".
@@ -98,6 +118,20 @@ export function errandName(errand) {
   const [, kind, incident] = /^(\w+) (\d+)$/.exec(errand) ?? [];
   if (kind) return `line.incident_${kind}` in told.text ? `${t(`line.incident_${kind}`)} ${incident}` : errand;
   return ERRANDS[errand]?.() ?? errand;
+}
+
+// Why something was not done: in the visitor's language where the reason has a code, else as it came.
+export function refusal({ code, reason, values = {} }) {
+  const key = `console.why.${code}`;
+  if (!(key in told.text)) return reason;
+  const { site = "", device = "", fault } = values;
+  return t(key, { ...values, site: siteName(site), device: deviceName(device), fault: choiceName("fault", fault) });
+}
+
+// One of the texts that a field may hold, such as a kind of fault: what a line of that name is called.
+export function choiceName(kind, value) {
+  const key = `line.${kind}_${value}`;
+  return key in told.text ? t(key) : value;
 }
 
 export function speed(value) {
