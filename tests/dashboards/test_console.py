@@ -507,7 +507,12 @@ def test_a_missing_store_is_said_in_a_sentence_and_its_return_is_noticed(rig):
     expect(figure(page, "sessions_in_range")).to_have_text(before)
     late = rig.visit("/care", until_drawn=False)
     expect(late.locator(".notices")).to_contain_text("The store is unavailable")
+    never_read = rig.visit("/care?range=7d", until_drawn=False)
+    expect(never_read.locator(".notices")).to_contain_text("The store is unavailable")
+    unknown = never_read.locator("[data-panel=sos_in_range]")
+    expect(unknown.locator(".empty")).to_have_text("Reading …")  # and not 0
     rig.store.restart()
+    expect(unknown.locator(".amount")).to_have_text("1")
     expect(notice).not_to_contain_text("The store is unavailable")
     expect(figure(late, "homes_reporting")).to_be_visible()
     late_figure = figure(late, "falls_in_range")

@@ -9,7 +9,7 @@ export function hint(element) {
   element.replaceChildren(place);
   const draw = () => {
     const tables = Object.keys(panels).filter((id) => panels[id].kind === "table").map((id) => live.panels.get(id));
-    place.hidden = !tables.length || tables.some((held) => !held || [...held.series.values()].some((each) => each.t.length));
+    place.hidden = !live.isRead || !tables.length || tables.some((held) => !held || [...held.series.values()].some((each) => each.t.length));
   };
   draw();
   return live.on("data", draw);

@@ -16,6 +16,7 @@ class Live extends EventTarget {
     };
     this.panels = new Map(); // id → { series: Map(key → {key, t, v}), width_ms, left_off, refused }
     this.times = null;
+    this.isRead = false;
     this.state = null;
     this.line = null;
     this.sites = new Map();
@@ -139,8 +140,9 @@ class Live extends EventTarget {
     }
   }
 
-  apply({ now_ms, start_ms, panels }) {
+  apply({ now_ms, start_ms, tick, panels }) {
     this.times = { now_ms, start_ms };
+    this.isRead = tick > 0; // until the store has answered once, what is empty is unknown
     for (const [id, change] of Object.entries(panels)) {
       if (change.whole) {
         const series = new Map(change.series.map((each) => [JSON.stringify(each.key), each]));

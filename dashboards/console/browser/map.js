@@ -228,7 +228,7 @@ export function map(element) {
   function drawLegend() {
     const counts = live.state?.counts ?? {};
     const rows = Object.keys(STATES)
-      .filter((state) => counts[state] || state === "online")
+      .filter((state) => counts[state] || (state === "online" && live.state?.clock))
       .map((state) => {
         const item = h("li", {}, h("i", { class: state, "aria-hidden": "true" }), h("b", { text: number(counts[state] ?? 0) }), ` ${STATES[state]()}`);
         item.dataset.state = state;

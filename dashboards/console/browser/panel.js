@@ -32,7 +32,7 @@ export function panel(element, id) {
   let drawing = null;
 
   function draw() {
-    const held = live.panels.get(id);
+    const held = live.isRead ? live.panels.get(id) : undefined;
     const series = held ? [...held.series.values()].filter((each) => each.t.length) : [];
     const isText = definition.kind === "text";
     section.classList.toggle("waiting", !held && !isText);
