@@ -92,7 +92,8 @@ def test_a_body_that_is_no_wish_is_refused(console, client, body, status):
 
 def test_a_wish_that_cannot_be_sent_says_why(console, client):
     answer = client.post(console.url + "/api/clock", json={"speed": 60})
-    assert answer.json() == {"done": False, "reason": "the broker is unavailable"}
+    why = {"reason": "the broker is unavailable", "code": "no_broker", "values": {}}
+    assert answer.json() == {"done": False, **why}
     for wish in ("restart", "dispatch"):
         odd = client.post(f"{console.url}/api/{wish}", json={"area": "a01", "site": "../x", "device": "kiosk-1"})
         assert odd.status_code == 422
