@@ -5,7 +5,7 @@ import time
 
 from haina.contract import telemetry_payload
 from haina.contract.measurement import Value
-from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
+from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publishes
 
 FILTERS = ["haina/v1/telemetry/+/+/+/+"]
 MEASUREMENT = "wearable"
@@ -22,7 +22,7 @@ class Sender:
 
     def connected(self, session_present: bool) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None: ...
+    def received(self, batch: Publishes) -> None: ...
 
     def acknowledged(self, packet_ids: list[int]) -> None:
         self.room.set()

@@ -43,7 +43,7 @@ def wait_for_the_end() -> None:
 def null(host: str, port: int, session: str, wanted: int) -> None:
     """The connection that Haina's collector uses, which takes a batch and acknowledges it."""
     from collector.service import REST_S
-    from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
+    from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publishes
 
     counter = _Counter(wanted)
 
@@ -54,8 +54,8 @@ def null(host: str, port: int, session: str, wanted: int) -> None:
 
         def connected(self, session_present: bool) -> None: ...
 
-        def received(self, batch: list[Publish]) -> None:
-            packet_ids = [message.packet_id for message in batch]
+        def received(self, batch: Publishes) -> None:
+            packet_ids = batch.packet_ids
             if self.connection is None:
                 self.early += packet_ids
             else:

@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -83,7 +83,7 @@ class Taker:
 
     def connected(self, session_present: bool) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         assert self.connection is not None
         self.taken += len(batch)
         self.connection.acknowledge([message.packet_id for message in batch])

@@ -14,7 +14,7 @@ its letter leaves (`collector.refused`).
 import asyncio
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from collector.accounting import Accounting
 from collector.ingest import DEAD_LETTER_BYTES, Ingest, TimeLimits
 from haina.contract import Point, TopicClass
 from haina.contract.topic import PREFIX
-from haina.mqtt import BrokerAddress, Connection, ConnectionClosed, ConnectOptions, NoReply, Publish
+from haina.mqtt import BrokerAddress, Connection, ConnectionClosed, ConnectOptions, NoReply, Publish, Publishes
 
 _READINGS: Final = f"{PREFIX}/{TopicClass.TELEMETRY}/"
 _ANY_TIME: Final = TimeLimits(1e9, 1e9)  # whether a time is believed is for the running collector to say
@@ -131,7 +131,7 @@ def why_not(letter: Letter) -> str | None:
 def judged(letter: Letter) -> Point | str:
     """The point that the collector would make of a letter today, or why it would reject it."""
     judge = Ingest(Accounting(max_devices=1), _ANY_TIME)
-    judge.receive([Publish(letter.topic.encode(), letter.payload, 0, False, False, 0)])
+    judge.receive(Publishes(0, False, False, [letter.topic.encode()], [letter.payload], [0]))
     found = judge.take()
     return found.dead_letters[0].reason if found.dead_letters else found.groups[0].points[0]
 
@@ -202,7 +202,7 @@ class _Answers:
 
     def connected(self, session_present: bool) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None: ...
+    def received(self, batch: Iterable[Publish]) -> None: ...
 
     def acknowledged(self, packet_ids: list[int]) -> None:
         self.awaited -= len(packet_ids)

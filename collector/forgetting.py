@@ -412,7 +412,7 @@ class _Retained:
 
     def connected(self, session_present: bool) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         for message in batch:
             if message.retain and message.payload:
                 self._heard[bytes(message.topic)] = bytes(message.payload)

@@ -11,7 +11,7 @@ a device that counts on as expected no call at all.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -34,7 +34,7 @@ from haina.contract import (
 )
 from haina.contract.message import MAX_PAYLOAD_BYTES
 from haina.contract.topic import check_level
-from haina.mqtt.codec import Publish
+from haina.mqtt.codec import Publishes
 
 GROUP_POINTS: Final = 5_000
 """A group with this many points is closed: it is one row of the journal, and what a shipper reads back at once."""
@@ -191,40 +191,38 @@ class Ingest:
 
     # The line
 
-    def receive(self, messages: Sequence[Publish]) -> None:
-        """Take a batch of messages."""
+    def receive(self, run: Publishes) -> None:
+        """Take a run of messages."""
         if not self.pending_messages:
             self._since_s = time.monotonic()
-        packet_ids = [message.packet_id for message in messages]
-        self._packet_ids += packet_ids
-        if 0 in packet_ids:  # QoS 0 wants no acknowledgement
-            self._packet_ids = [packet_id for packet_id in self._packet_ids if packet_id]
-        self.pending_messages += len(messages)
-        entries, touched = self._entries, self.accounting.touched
+        if run.qos:  # QoS 0 wants no acknowledgement
+            self._packet_ids += run.packet_ids
+        topics, payloads = run.topics, run.payloads
+        self.pending_messages += len(topics)
+        lengths = [*map(len, payloads)]
+        self.pending_bytes += sum(lengths)
+        too_large = max(lengths) > MAX_PAYLOAD_BYTES  # one of them at least
+        known, touched = self._entries.get, self.accounting.touched
         append, astuple = self._points.append, msgspec.structs.astuple
         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
-        pending_bytes = 0
-        for message in messages:
-            topic, payload = message.topic, message.payload
-            size = len(payload)
-            pending_bytes += size
-            entry = entries.get(topic)
+        for topic, payload in zip(topics, payloads, strict=True):
+            entry = known(topic)
             try:
                 if entry is None:
-                    entry = self._meet(topic, payload, message.retain)
+                    entry = self._meet(topic, payload, run.retain)
                     if entry is None:
                         earliest_ms, latest_ms = self._earliest_ms, self._latest_ms
                         continue
                 decoder, name, area, site, device_name, device, may_be_empty = entry
-                time_ms, boot, seq, reading = astuple(decoder(payload))
-                values = astuple(reading)
-                if not earliest_ms <= time_ms <= latest_ms or size > MAX_PAYLOAD_BYTES or may_be_empty:
+                reading = decoder(payload)
+                time_ms, boot, seq, values = reading.time, reading.boot, reading.seq, astuple(reading.values)
+                if not earliest_ms <= time_ms <= latest_ms or may_be_empty or too_large:
                     self._check(payload, time_ms, values)
             except Rejected as rejected:
                 self._reject(topic, payload, rejected.kind, str(rejected))
                 continue
             except _UNDECODABLE as error:
-                if size > MAX_PAYLOAD_BYTES:
+                if len(payload) > MAX_PAYLOAD_BYTES:
                     self._reject(topic, payload, "oversize", _oversize(payload))
                 else:
                     self._reject(topic, payload, "payload", _one_line(error))
@@ -232,10 +230,10 @@ class Ingest:
             sequence = device.current
             if boot == sequence.boot and seq == sequence.contiguous + 1 and not sequence.above:
                 sequence.contiguous = seq
-                gap_ms = time_ms - device.last_ms
-                if gap_ms > 0:
-                    if gap_ms > device.habit_ms:
-                        device.learn(gap_ms)
+                last_ms = device.last_ms
+                if time_ms > last_ms:
+                    if time_ms - last_ms > device.habit_ms:
+                        device.learn(time_ms - last_ms)
                     device.last_ms = time_ms
             elif not device.take(boot, seq, time_ms):
                 self._duplicates += 1
@@ -245,7 +243,6 @@ class Ingest:
                 device.touched = True
                 touched.append(device)
             append(Point(name, area, site, device_name, time_ms, boot, seq, values))
-        self.pending_bytes += pending_bytes
         if len(self._points) >= GROUP_POINTS:
             self._seal()
 

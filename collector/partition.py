@@ -98,7 +98,7 @@ class _Ear:
 
     def connected(self, session_present: bool) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         for message in batch:
             self.heard += 1
             if message.topic == _CLOCK:  # the session of a collector that begins anew hears it as well

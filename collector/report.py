@@ -425,6 +425,7 @@ async def serve(collector: "Collector", listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         lifespan="off",
+        ws="none",  # and need not be loaded
         limit_concurrency=100,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=1,

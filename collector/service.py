@@ -37,7 +37,7 @@ from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
 from haina.listen import NotHostPort, host_port
-from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, NoReply, Publish, stay_connected
+from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, NoReply, Publishes, stay_connected
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
 from haina.store_url import COLLECTOR_TOKEN, collector_token, is_loopback
@@ -347,7 +347,7 @@ class Collector:
         self._session_present = session_present
         self._log.info("connected", broker=str(self.settings.broker), session_present=session_present)
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Publishes) -> None:
         """Messages arrived."""
         ingest = self.ingest
         ingest.receive(batch)

@@ -18,7 +18,7 @@ what keeps an embedded broker's bounded log from overflowing during a backfill.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import NamedTuple
 
@@ -263,7 +263,7 @@ class Gateway:
         self._acknowledged.set()
         self.pump()
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         """Watermarks free what they cover; commands are obeyed."""
         for publish in batch:
             if publish.topic == self._watermark_topic:

@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -228,7 +229,7 @@ class TownWatch:
     def disconnected(self, reason: str) -> None:
         self._connection, self._reason = None, reason
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         """Clock, meta, status and replies; what cannot be read is somebody else's to complain about."""
         for publish in batch:
             try:

@@ -3,7 +3,7 @@
 Everything here works in batches: one call, one write, many messages.
 """
 
-from haina.mqtt.codec import CodecError, MalformedPacket, PacketTooLarge, Publish, UnsupportedQoS, Will
+from haina.mqtt.codec import CodecError, MalformedPacket, PacketTooLarge, Publish, Publishes, UnsupportedQoS, Will
 from haina.mqtt.connection import (
     Backoff,
     BrokerAddress,
@@ -39,6 +39,7 @@ __all__ = [
     "NoReply",
     "PacketTooLarge",
     "Publish",
+    "Publishes",
     "Receiver",
     "SubscriptionRefused",
     "UnsupportedQoS",

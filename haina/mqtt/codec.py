@@ -3,8 +3,9 @@
 A TCP stream has no packets, only bytes: a chunk may hold four hundred PUBLISHes and the first half of another. A
 `Decoder` is fed chunks as they come and answers each with the packets it completes; the ``encode…`` functions go
 the other way. Both work in batches, because a collector takes tens of thousands of PUBLISHes a second and answers
-each with a PUBACK: the loop over a chunk stays in one function, a run of PUBACKs is one value (`PubAcks`) and
-costs a few C calls, and a batch of PUBLISHes is joined once and written once.
+each with a PUBACK: the loop over a chunk stays in one function, a run of PUBLISHes is one value of a few columns
+(`Publishes`), a run of PUBACKs another (`PubAcks`) that costs a few C calls, and a batch of PUBLISHes is joined once
+and written once.
 
 What is spoken is the part of MQTT 3.1.1 (OASIS Standard, 29 October 2014) that Haina uses: QoS 0 and QoS 1. QoS 2
 is refused by name (`UnsupportedQoS`), in both directions. Topics are bytes: the decoder checks that a topic is
@@ -25,7 +26,7 @@ raises the same error for ever.
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final, NoReturn, TypeAlias
@@ -68,7 +69,7 @@ class PacketTooLarge(CodecError):
 
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
-    """A PUBLISH packet; `packet_id` is 0 at QoS 0. A struct, for one is made in less than half a named tuple's time."""
+    """A PUBLISH packet; `packet_id` is 0 at QoS 0."""
 
     topic: bytes
     payload: bytes
@@ -76,6 +77,28 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
     retain: bool
     dup: bool
     packet_id: int
+
+
+class Publishes(msgspec.Struct, frozen=True):
+    """A run of PUBLISH packets with the same flags that came one after another, a column each; iterate for `Publish`.
+
+    Packet ids are 0 at QoS 0.
+    """
+
+    qos: int
+    retain: bool
+    dup: bool
+    topics: list[bytes]
+    payloads: list[bytes]
+    packet_ids: list[int]
+
+    def __len__(self) -> int:
+        return len(self.topics)
+
+    def __iter__(self) -> Iterator[Publish]:
+        qos, retain, dup = self.qos, self.retain, self.dup
+        for topic, payload, packet_id in zip(self.topics, self.payloads, self.packet_ids, strict=True):
+            yield Publish(topic, payload, qos, retain, dup, packet_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +185,7 @@ class Disconnect:
 
 
 Packet: TypeAlias = (
-    Publish
+    Publishes
     | PubAcks
     | Connect
     | ConnAck
@@ -192,8 +215,8 @@ _UNSUBSCRIBE, _UNSUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 0xA2, 0xB0, 0xC0, 0x
 _RETAIN, _QOS_1, _QOS_2, _DUP = 0x01, 0x02, 0x04, 0x08
 _QOS_2_PACKETS = frozenset({0x50, 0x62, 0x70})  # PUBREC, PUBREL, PUBCOMP
 
-_USUAL = _PUBLISH | _QOS_1
-_USUAL_HEAD = struct.Struct(">BBBH").unpack_from  # type, remaining length in two bytes, length of the topic
+_PUBLISH_HEAD = struct.Struct(">BBBH").unpack_from  # type, remaining length in two bytes, length of the topic
+_PACKET_ID = struct.Struct(">H").unpack_from
 
 _PUBACK_HEADER = 0x4002  # type and remaining length of a PUBACK, as the first half of its four bytes
 # Possessive, so that a run of any length costs no backtracking state.
@@ -234,15 +257,22 @@ class Decoder:
         """
         if self._error is not None:
             raise type(self._error)(str(self._error))
-        if self._pending:
-            self._pending += data
-            if len(self._pending) < self._needed_bytes:
-                return []
-            data = bytes(self._pending)
-            self._pending.clear()
         packets: list[Packet] = []
+        start = 0
         try:
-            position = self._decode(data, packets)
+            if self._pending:
+                needed = self._needed_bytes - len(self._pending)
+                if needed > len(data):
+                    self._pending += data
+                    return packets
+                if needed > 0:  # a chunk may be large: only what completes that packet is copied
+                    first, start = bytes(self._pending) + data[:needed], needed
+                    self._pending.clear()
+                    self._decode(first, packets, 0)
+                else:  # its length is not known yet
+                    data = bytes(self._pending) + data
+                    self._pending.clear()
+            position = self._decode(data, packets, start)
         except CodecError as error:
             error.packets = packets
             self._error = error
@@ -251,21 +281,23 @@ class Decoder:
             self._pending += data[position:] if position else data
         return packets
 
-    def _decode(self, data: bytes, packets: list[Packet]) -> int:
-        """Append every complete packet of `data` to `packets`; return where the first incomplete one begins.
+    def _decode(self, data: bytes, packets: list[Packet], position: int) -> int:
+        """Append every complete packet of `data` from `position` on; return where the first incomplete one begins.
 
         One long function on purpose: calls for every packet would double its cost.
         """
-        append, flags_of, head = packets.append, _PUBLISH_FLAGS.get, _USUAL_HEAD
+        append, flags_of, head, id_at = packets.append, _PUBLISH_FLAGS.get, _PUBLISH_HEAD, _PACKET_ID
         limit = self._max_packet_bytes
         size = len(data)
-        position = 0
         self._needed_bytes = 0
+        usual = run_first = -1  # the first byte of each packet of the run, and the same if it is one at QoS 1
+        topics, payloads, packet_ids = list[bytes](), list[bytes](), list[int]()
+        add_topic, add_payload, add_packet_id = topics.append, payloads.append, packet_ids.append
         while position + 2 <= size:
-            # A usual reading goes a shorter way: whole, QoS 1, and with a remaining length of one byte or two.
+            # The next of a run goes a shorter way: QoS 1, whole, and with a remaining length of one byte or two.
             if position + 5 <= size:
                 first, length, more, topic_bytes = head(data, position)
-                if first == _USUAL:
+                if first == usual:
                     if length < 128:
                         topic_start = position + 4
                         topic_bytes = more << 8 | topic_bytes >> 8
@@ -275,10 +307,11 @@ class Decoder:
                         end = position + 3 + (length & 127 | more << 7) if more < 128 else size + 1
                     topic_end = topic_start + topic_bytes
                     if topic_start < topic_end <= end - 2 and end <= size and end - position <= limit:
-                        packet_id = data[topic_end] << 8 | data[topic_end + 1]
+                        (packet_id,) = id_at(data, topic_end)
                         if packet_id:
-                            topic, payload = data[topic_start:topic_end], data[topic_end + 2 : end]
-                            append(Publish(topic, payload, 1, False, False, packet_id))
+                            add_topic(data[topic_start:topic_end])
+                            add_payload(data[topic_end + 2 : end])
+                            add_packet_id(packet_id)
                             position = end
                             continue
             first = data[position]
@@ -326,27 +359,36 @@ class Decoder:
                         raise MalformedPacket("a PUBLISH that ends within its topic")
                 if topic_end == topic_start:
                     raise MalformedPacket("a PUBLISH with an empty topic")
-                append(Publish(data[topic_start:topic_end], data[payload_start:end], qos, retain, dup, packet_id))
+                if first != run_first:
+                    run_first, usual = first, first if qos else -1
+                    topics, payloads, packet_ids = [], [], []
+                    add_topic, add_payload, add_packet_id = topics.append, payloads.append, packet_ids.append
+                    append(Publishes(qos, retain, dup, topics, payloads, packet_ids))
+                add_topic(data[topic_start:topic_end])
+                add_payload(data[payload_start:end])
+                add_packet_id(packet_id)
                 position = end
-            elif first == _PUBACK:
+                continue
+            run_first = usual = -1
+            if first == _PUBACK:
                 if length != 2:
                     raise MalformedPacket(f"a PUBACK of remaining length {length}, not 2")
-                run = _PUBACK_RUN.match(data, position)
-                if run is not None:
-                    position = run.end()
-                    packet_ids = struct.unpack(f">{len(run[0]) // 2}H", run[0])[1::2]
+                acks = _PUBACK_RUN.match(data, position)
+                if acks is not None:
+                    position = acks.end()
+                    ids = struct.unpack(f">{len(acks[0]) // 2}H", acks[0])[1::2]
                 elif end > size:
                     self._needed_bytes = end - position
                     return position
                 else:  # its length is written in more bytes than it needs, which MQTT 3.1.1 does not forbid
                     position = end
-                    packet_ids = (data[start] << 8 | data[start + 1],)
-                if 0 in packet_ids:
-                    before = packet_ids[: packet_ids.index(0)]
+                    ids = (data[start] << 8 | data[start + 1],)
+                if 0 in ids:
+                    before = ids[: ids.index(0)]
                     if before:
                         append(PubAcks(before))
                     raise MalformedPacket("a PUBACK with packet id 0")
-                append(PubAcks(packet_ids))
+                append(PubAcks(ids))
             else:
                 if first not in _READERS:
                     _refuse(first)
@@ -580,9 +622,11 @@ def encode_pubacks(packet_ids: Sequence[int]) -> bytes:
     return packed
 
 
-def encode(packet: Packet) -> bytes:
+def encode(packet: Packet | Publish) -> bytes:
     """Any packet. Raises `CodecError` for what MQTT 3.1.1 cannot say."""
     match packet:
+        case Publishes():
+            return b"".join(map(encode, packet))
         case Publish(topic, payload, qos, retain, dup, packet_id):
             return encode_publish(topic, payload, qos=qos, retain=retain, packet_id=packet_id, dup=dup)
         case PubAcks(packet_ids):

@@ -41,7 +41,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count, groupby
+from itertools import count
 from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
@@ -61,7 +61,7 @@ from haina.mqtt.codec import (
     PingReq,
     PingResp,
     PubAcks,
-    Publish,
+    Publishes,
     SubAck,
     Subscribe,
     UnsubAck,
@@ -76,7 +76,6 @@ from haina.tls import client_context
 DEFAULT_MAX_PACKET_BYTES: Final = 256 * 1024
 """The largest packet taken or sent unless told otherwise, in bytes. Assumed: a thousand times a usual reading."""
 
-_ONLY_PUBLISHES: Final = {Publish}
 
 REST_BYTES: Final = 32 * 1024
 _STREAM_S: Final = 0.005
@@ -221,8 +220,8 @@ class Receiver(Protocol):
     def connected(self, session_present: bool) -> None:
         """The broker accepted, and had (or had not) kept a session for this client id."""
 
-    def received(self, batch: list[Publish]) -> None:
-        """Messages arrived, at QoS 0 and 1; those at QoS 1 wait for `Connection.acknowledge`."""
+    def received(self, batch: Publishes) -> None:
+        """Messages arrived, at QoS 0 or 1; those at QoS 1 wait for `Connection.acknowledge`."""
 
     def acknowledged(self, packet_ids: list[int]) -> None:
         """The broker has these messages of ours."""
@@ -509,17 +508,13 @@ class Connection(asyncio.Protocol):
             self._open_transport().resume_reading()
 
     def _deliver(self, packets: list[Packet]) -> None:
-        if {*map(type, packets)} == _ONLY_PUBLISHES:
-            self._receiver.received(cast(list[Publish], packets))
-            return
-        for kind, run in groupby(packets, type):
-            if kind is Publish:
-                self._receiver.received(cast(list[Publish], list(run)))
-            elif kind is PubAcks:
-                for acks in cast(list[PubAcks], run):
-                    self._settle(acks.packet_ids)
-            else:
-                for packet in run:
+        for packet in packets:
+            match packet:
+                case Publishes():
+                    self._receiver.received(packet)
+                case PubAcks(packet_ids):
+                    self._settle(packet_ids)
+                case _:
                     self._handle(packet)
 
     def _settle(self, packet_ids: Sequence[int]) -> None:

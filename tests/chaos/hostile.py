@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from haina.contract import telemetry_payload
-from haina.mqtt import BrokerAddress, Connection, ConnectOptions, MQTTError, Publish
+from haina.mqtt import BrokerAddress, Connection, ConnectOptions, MQTTError, Publishes
 from haina.mqtt.codec import MAX_PACKET_BYTES
 
 STRANGE_BOOT: Final = 999  # of no run, so that no ledger misses its readings
@@ -142,9 +142,9 @@ class Hostile:
     def connected(self, session_present: bool) -> None:
         self._news.set()
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Publishes) -> None:
         room = ECHOED - len(self._overheard)
-        self._overheard += [(message.topic, message.payload) for message in batch[: max(0, room)]]
+        self._overheard += list(zip(batch.topics, batch.payloads, strict=True))[: max(0, room)]
 
     def acknowledged(self, packet_ids: list[int]) -> None:
         self._news.set()

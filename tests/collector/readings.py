@@ -1,13 +1,15 @@
 """Readings as they come from the wire, and the parts a collector is made of, with sane values."""
 
 import time
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from collector.accounting import Accounting
 from collector.ingest import Ingest, TimeLimits
 from haina.contract import Point, measurement, telemetry_payload
-from haina.mqtt import Publish
+from haina.mqtt import Publish, Publishes
 
 NOW_S = 1_790_035_200.0  # 2026-09-22T00:00Z, the wall clock of tests without a broker
 NOW_MS = int(NOW_S * 1000)
@@ -30,11 +32,24 @@ def live_payload(seq: int, *, boot: int = 1) -> bytes:
 
 
 def publish(seq: int, device: str = "wearable-1", *, boot: int = 1, packet_id: int = 1, **values: Any) -> Publish:
-    return Publish(topic(device), payload(seq, boot=boot, **values), 1, False, False, packet_id)
+    return message(topic(device), payload(seq, boot=boot, **values), packet_id)
 
 
 def message(topic: bytes, payload: bytes, packet_id: int = 1) -> Publish:
     return Publish(topic, payload, 1 if packet_id else 0, False, False, packet_id)
+
+
+def run_of(messages: Sequence[Publish]) -> Publishes:
+    """Messages with the same flags, as they come from the wire."""
+    [(qos, retain, dup)] = {(each.qos, each.retain, each.dup) for each in messages}
+    topics, payloads = [each.topic for each in messages], [each.payload for each in messages]
+    return Publishes(qos, retain, dup, topics, payloads, [each.packet_id for each in messages])
+
+
+def hear(ingest: Ingest, messages: Iterable[Publish]) -> None:
+    """Give messages to the collector, whatever their flags."""
+    for _, run in groupby(messages, lambda message: (message.qos, message.retain, message.dup)):
+        ingest.receive(run_of(list(run)))
 
 
 def build_ingest(max_devices: int = 1_000, limits: TimeLimits = TimeLimits(), **options: Any) -> Ingest:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ class Gateway:
     def connected(self, session_present: bool) -> None:
         self._changed.set()
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         self.heard += batch
         assert self.connection is not None
         self.connection.acknowledge([message.packet_id for message in batch if message.packet_id])

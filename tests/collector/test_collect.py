@@ -23,7 +23,7 @@ from haina.contract import Clock, Phase, Status, Watermark, decode, encode
 from haina.mqtt import BrokerAddress, Connection
 from haina.query.reader import open_reader
 from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
-from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, live_payload, message, payload, topic
+from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, hear, live_payload, message, payload, run_of, topic
 from tests.collector.running import (
     Gateway,
     assert_accounts_close,
@@ -355,12 +355,11 @@ def test_a_store_that_was_left_out_for_a_while_keeps_its_account(tmp_path: Path)
     journal = Journal(tmp_path)
     ingest = build_ingest()
     for _ in range(3):
-        ingest.receive([message(topic(), payload(ingest.counters["journaled"] + number)) for number in range(1, 11)])
+        hear(ingest, [message(topic(), payload(ingest.counters["journaled"] + number)) for number in range(1, 11)])
         transaction = ingest.take()
         transaction.settled = [Settled("null:", 10, 2, 0, forgotten=3)]
         transaction.snapshot = []
         journal.commit(transaction)
-    ingest.receive([])
     transaction = ingest.take()
     transaction.trim_through = 20
     journal.commit(transaction)
@@ -395,7 +394,7 @@ def test_the_accounts_close_while_the_last_commit_is_under_way(tmp_path: Path) -
         collector.journal.commit = slowly  # type: ignore[method-assign]
         commits = asyncio.create_task(asyncio.sleep(0))
         await commits
-        collector.received([message(topic(), live_payload(1)), message(topic(), b"{")])
+        collector.received(run_of([message(topic(), live_payload(1)), message(topic(), b"{")]))
         ending = asyncio.create_task(collector._finish(commits, []))  # type: ignore[arg-type]
         assert await asyncio.to_thread(under_way.wait, 60)
         assert accounted() == collector.received_readings == 2
@@ -654,7 +653,7 @@ def test_a_commit_waits_for_more_only_where_more_may_come(tmp_path: Path) -> Non
             return bool(socket.pause_reading.called)
 
         assert not await waits(), "nothing is pending"
-        collector.received([message(topic(), live_payload(seq)) for seq in range(1, 21)])
+        collector.received(run_of([message(topic(), live_payload(seq)) for seq in range(1, 21)]))
         assert await waits()
         collector.stall.messages = 20
         assert not await waits(), "the broker has twenty in flight and no more"
@@ -663,7 +662,7 @@ def test_a_commit_waits_for_more_only_where_more_may_come(tmp_path: Path) -> Non
         assert not await waits(), "the first after a pause"
         collector._last_take_s = asyncio.get_running_loop().time()
         assert await waits()
-        collector.received([message(topic(), live_payload(seq)) for seq in range(21, 21 + GATHER_MESSAGES)])
+        collector.received(run_of([message(topic(), live_payload(seq)) for seq in range(21, 21 + GATHER_MESSAGES)]))
         assert not await waits(), "there are enough"
         collector.journal.close()
 

@@ -27,7 +27,7 @@ from haina.mqtt import BrokerAddress, Connection, ConnectOptions
 from haina.query.reader import StoreUnreachable, open_reader
 from simulator.run import read_commands
 from tests.brokers import ROOT, free_port, mosquitto_broker
-from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, live_payload, message, payload, topic
+from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, hear, live_payload, message, payload, topic
 from tests.collector.running import (
     Gateway,
     RunningCollector,
@@ -65,7 +65,7 @@ def filled_journal(folder: Path) -> Journal:
             for number in range(10)
             for site in (GONE, NAMESAKE)
         ]
-        ingest.receive([*messages, messages[0], message(topic(site=GONE), b"{")])
+        hear(ingest, [*messages, messages[0], message(topic(site=GONE), b"{")])
         transaction = ingest.take()
         if group == 4:
             transaction.snapshot = list(ingest.accounting.unsaved())
@@ -254,7 +254,7 @@ def test_what_others_said_of_a_resident_is_theirs_too_and_the_audit_compares_all
             )
     journal = Journal(data)
     ingest = build_ingest()
-    ingest.receive([message(topic("nurse-1", site="nurses", name="crew_member"), said(point)) for point in points])
+    hear(ingest, [message(topic("nurse-1", site="nurses", name="crew_member"), said(point)) for point in points])
     journal.commit(ingest.take())
     accounts = states(journal)
     journal.close()

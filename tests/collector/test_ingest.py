@@ -15,7 +15,7 @@ from haina.contract import Clock, Measurement, Phase, Status, catalogue, encode
 from haina.contract.measurement import Field
 from haina.contract.message import MAX_PAYLOAD_BYTES
 from haina.mqtt import Publish
-from tests.collector.readings import NOW_MS, NOW_S, build_ingest, message, payload, publish, topic
+from tests.collector.readings import NOW_MS, NOW_S, build_ingest, hear, message, payload, publish, topic
 
 DAY_MS = 86_400_000
 DEEP = 100_000
@@ -90,7 +90,7 @@ def test_a_hostile_message_becomes_a_dead_letter_with_its_reason_and_costs_nothi
     for known_before in (False, True):  # a topic in the cache takes another path than a new one
         ingest = build_ingest()
         first = [publish(1, packet_id=1)] if known_before else []
-        ingest.receive([*first, message(hostile_topic, hostile, 2), publish(2 if known_before else 1, packet_id=3)])
+        hear(ingest, [*first, message(hostile_topic, hostile, 2), publish(2 if known_before else 1, packet_id=3)])
         transaction = ingest.take()
         assert [(found, True) for found, _ in rejected(transaction)] == [(kind, True)]
         [letter] = transaction.dead_letters
@@ -115,7 +115,7 @@ def test_a_hostile_message_becomes_a_dead_letter_with_its_reason_and_costs_nothi
 )
 def test_no_bytes_at_all_stop_the_line_or_escape_the_accounts(hostile: list[tuple[bytes, bytes]]) -> None:
     ingest = build_ingest()
-    ingest.receive([message(name, body) for name, body in hostile])
+    hear(ingest, [message(name, body) for name, body in hostile])
     transaction = ingest.take()
     assert transaction.counters["received"] == transaction.messages == len(hostile)
     assert_adds_up(transaction)
@@ -123,7 +123,7 @@ def test_no_bytes_at_all_stop_the_line_or_escape_the_accounts(hostile: list[tupl
 
 def test_a_reading_becomes_a_point_with_its_values_in_declared_order() -> None:
     ingest = build_ingest()
-    ingest.receive([publish(1, heart_rate_bpm=71)])
+    hear(ingest, [publish(1, heart_rate_bpm=71)])
     [group] = ingest.take().groups
     [point] = group.points
     assert group.first == 1
@@ -141,7 +141,7 @@ def test_a_reading_without_any_value_is_rejected(monkeypatch: pytest.MonkeyPatch
     ingest = build_ingest()
     body = b'{"time":%d,"boot":1,"seq":1,"values":{}}' % NOW_MS
     full = body.replace(b"{}", b'{"joy":1.0}')
-    ingest.receive([message(topic(name="mood"), each) for each in (body, full, body)])
+    hear(ingest, [message(topic(name="mood"), each) for each in (body, full, body)])
     transaction = ingest.take()
     assert rejected(transaction) == [("empty", "a reading without any value")] * 2
     assert transaction.counters["journaled"] == 1
@@ -149,7 +149,7 @@ def test_a_reading_without_any_value_is_rejected(monkeypatch: pytest.MonkeyPatch
 
 def test_a_reading_already_had_is_acknowledged_and_not_journaled() -> None:
     ingest = build_ingest()
-    ingest.receive([publish(1, packet_id=1), publish(1, packet_id=2)])
+    hear(ingest, [publish(1, packet_id=1), publish(1, packet_id=2)])
     transaction = ingest.take()
     assert transaction.packet_ids == [1, 2]
     assert len(transaction.groups[0].points) == 1
@@ -159,7 +159,7 @@ def test_a_reading_already_had_is_acknowledged_and_not_journaled() -> None:
 
 def test_readings_at_qos_0_are_taken_and_not_acknowledged() -> None:
     ingest = build_ingest()
-    ingest.receive([publish(1, packet_id=0), publish(2, packet_id=9)])
+    hear(ingest, [publish(1, packet_id=0), publish(2, packet_id=9)])
     transaction = ingest.take()
     assert transaction.packet_ids == [9]
     assert transaction.counters["journaled"] == 2
@@ -168,9 +168,9 @@ def test_readings_at_qos_0_are_taken_and_not_acknowledged() -> None:
 def test_packets_of_a_connection_that_is_gone_are_not_acknowledged_on_the_next() -> None:
     ingest = build_ingest()
     ingest.new_connection(1)
-    ingest.receive([publish(1, packet_id=7)])
+    hear(ingest, [publish(1, packet_id=7)])
     ingest.new_connection(2)
-    ingest.receive([publish(2, packet_id=1)])
+    hear(ingest, [publish(2, packet_id=1)])
     transaction = ingest.take()
     assert (transaction.epoch, transaction.packet_ids) == (2, [1])
     assert transaction.counters["journaled"] == 2, "what was received is kept all the same"
@@ -184,7 +184,7 @@ def believed(ingest: Ingest, *times_ms: int) -> list[str]:
     """What becomes of readings of these event times."""
     found = []
     for number, time_ms in enumerate(times_ms):
-        ingest.receive([publish(1, f"device-{ingest.epoch}-{number}-{time_ms}", time_ms=time_ms)])
+        hear(ingest, [publish(1, f"device-{ingest.epoch}-{number}-{time_ms}", time_ms=time_ms)])
         transaction = ingest.take()
         found.append(transaction.dead_letters[0].reason.rpartition(" ")[2] if transaction.dead_letters else "taken")
     return found
@@ -210,7 +210,7 @@ def test_the_runs_clock_says_what_is_too_old_or_in_the_future_and_not_the_machin
     clock: Publish, latest_ms: int
 ) -> None:
     ingest = build_ingest()
-    ingest.receive([clock])
+    hear(ingest, [clock])
     assert ingest.take().counters["received"] == 0, "the clock is no reading"
     assert ingest.clock is not None
     earliest_ms = ingest.clock.time - 400 * DAY_MS
@@ -225,15 +225,15 @@ def test_a_clock_that_nobody_tells_any_more_is_no_reason_to_reject_what_is_said_
         build_ingest(clock=Clock("run", LONG_AGO_MS, 1.0, Phase.LIVE)),
         build_ingest(),
     )
-    kept.receive([retained])
-    silent.receive([build_clock(LONG_AGO_MS)])
+    hear(kept, [retained])
+    hear(silent, [build_clock(LONG_AGO_MS)])
     silent._clock_heard_s -= CLOCK_TOLD_S
     silent.tick()
     for ingest in (kept, remembering, silent):
         ingest.take()
         times_ms = (LONG_AGO_MS - 401 * DAY_MS, LONG_AGO_MS, NOW_MS, NOW_MS + 2 * HOUR_MS)
         assert believed(ingest, *times_ms) == ["old", "taken", "taken", "future"]
-        ingest.receive([build_clock(LONG_AGO_MS)])
+        hear(ingest, [build_clock(LONG_AGO_MS)])
         ingest.take()
         assert believed(ingest, NOW_MS + 1) == ["future"], "now somebody tells it"
 
@@ -242,21 +242,19 @@ def test_a_clock_that_steps_moves_the_limits_with_it_and_a_machines_that_steps_d
     wall_s = [NOW_S]
     ingest = Ingest(Accounting(), wall_s=lambda: wall_s[0])
     assert believed(ingest, NOW_MS, LONG_AGO_MS) == ["taken", "old"]
-    ingest.receive([build_clock(LONG_AGO_MS)])
+    hear(ingest, [build_clock(LONG_AGO_MS)])
     assert believed(ingest, NOW_MS, LONG_AGO_MS) == ["future", "taken"]
     for stepped_s in (NOW_S - 10 * 365 * 86_400, NOW_S + 10 * 365 * 86_400):
         wall_s[0] = stepped_s
         ingest.tick()
         assert believed(ingest, NOW_MS, LONG_AGO_MS + 1) == ["future", "taken"]
-    ingest.receive([build_clock(NOW_MS)])
+    hear(ingest, [build_clock(NOW_MS)])
     assert believed(ingest, NOW_MS + 1, LONG_AGO_MS + 2) == ["taken", "old"]
 
 
 def test_time_limits_can_be_chosen() -> None:
     ingest = build_ingest(limits=TimeLimits(future_s=10, past_s=60))
-    ingest.receive(
-        [publish(1, time_ms=NOW_MS + 11_000), publish(2, time_ms=NOW_MS - 61_000), publish(3, time_ms=NOW_MS)]
-    )
+    hear(ingest, [publish(1, time_ms=NOW_MS + 11_000), publish(2, time_ms=NOW_MS - 61_000), publish(3, time_ms=NOW_MS)])
     assert {kind for kind in ingest.take().counters if kind.startswith("rejected_")} == {
         "rejected_future",
         "rejected_old",
@@ -265,7 +263,7 @@ def test_time_limits_can_be_chosen() -> None:
 
 def test_devices_beyond_the_limit_are_rejected_and_an_invalid_reading_makes_no_device_known() -> None:
     ingest = build_ingest(max_devices=1)
-    ingest.receive([message(topic("noise"), b"{}"), publish(1, "a"), publish(1, "b"), publish(2, "a")])
+    hear(ingest, [message(topic("noise"), b"{}"), publish(1, "a"), publish(1, "b"), publish(2, "a")])
     transaction = ingest.take()
     assert list(ingest.accounting.devices) == [("caoyang", "home-1", "a")]
     assert transaction.counters["journaled"] == 2
@@ -276,7 +274,7 @@ def test_devices_beyond_the_limit_are_rejected_and_an_invalid_reading_makes_no_d
 def test_a_flood_of_rejected_messages_keeps_the_last_dead_letters_and_counts_the_others() -> None:
     ingest = build_ingest()
     flood = [message(topic(), b"%d" % number) for number in range(MAX_DEAD_LETTERS_PENDING + 5)]
-    ingest.receive(flood)
+    hear(ingest, flood)
     transaction = ingest.take()
     assert len(transaction.dead_letters) == MAX_DEAD_LETTERS_PENDING
     assert transaction.dead_letters[0].payload == b"5"
@@ -286,7 +284,7 @@ def test_a_flood_of_rejected_messages_keeps_the_last_dead_letters_and_counts_the
 
 def test_whose_readings_are_given_up_is_named() -> None:
     ingest = build_ingest()
-    ingest.receive([publish(4, "a"), publish(2, "b"), publish(1, "c")])
+    hear(ingest, [publish(4, "a"), publish(2, "b"), publish(1, "c")])
     assert ingest.give_up_stale(0.0, 30.0) == (0, [])
     assert ingest.give_up_stale(30.0, 30.0) == (4, [("caoyang", "home-1", "a"), ("caoyang", "home-1", "b")])
 
@@ -294,9 +292,9 @@ def test_whose_readings_are_given_up_is_named() -> None:
 def test_gateways_are_online_offline_or_forgotten_as_their_status_says() -> None:
     ingest = build_ingest()
     where = b"haina/v1/status/caoyang/home-%d/gateway/connection"
-    ingest.receive([message(where % 1, encode(Status(True, 1))), message(where % 2, encode(Status(False, 1)))])
+    hear(ingest, [message(where % 1, encode(Status(True, 1))), message(where % 2, encode(Status(False, 1)))])
     assert ingest.gateways == {("caoyang", "home-1"): True, ("caoyang", "home-2"): False}
-    ingest.receive([message(where % 1, b"")])
+    hear(ingest, [message(where % 1, b"")])
     assert ingest.gateways == {("caoyang", "home-2"): False}
 
 
@@ -306,11 +304,11 @@ def test_what_a_gateway_has_let_go_of_is_had_elsewhere_unless_it_is_here_wheneve
         return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(status))
 
     ingest = build_ingest()
-    ingest.receive([publish(101), let_go(100), publish(103)])
+    hear(ingest, [publish(101), let_go(100), publish(103)])
     first = ingest.take()
     device = ingest.accounting.devices[("caoyang", "home-1", "wearable-1")]
     assert (device.received, device.elsewhere, device.waited_for, device.current.contiguous) == (2, 100, 1, 101)
-    ingest.receive([publish(100), publish(102), let_go(103)])
+    hear(ingest, [publish(100), publish(102), let_go(103)])
     second = ingest.take()
     assert (device.received, device.elsewhere, device.duplicates, device.current.contiguous) == (3, 100, 1, 103)
     after = Accounting()
@@ -323,10 +321,10 @@ def test_what_a_gateway_has_let_go_of_is_had_elsewhere_unless_it_is_here_wheneve
 def test_everything_pending_is_one_transaction_and_numbers_go_on() -> None:
     ingest = build_ingest()
     assert not ingest.pending
-    ingest.receive([publish(1), publish(2)])
+    hear(ingest, [publish(1), publish(2)])
     assert ingest.open_transaction == 1
     first = ingest.take()
-    ingest.receive([publish(3)])
+    hear(ingest, [publish(3)])
     second = ingest.take()
     assert [(first.number, first.groups[0].first), (second.number, second.groups[0].first)] == [(1, 1), (2, 3)]
     assert ingest.open_transaction == 2, "nothing is pending: what was received is covered by the last transaction"
@@ -334,9 +332,9 @@ def test_everything_pending_is_one_transaction_and_numbers_go_on() -> None:
 
 def test_counters_go_on_where_an_earlier_process_stopped() -> None:
     before = build_ingest()
-    before.receive([publish(1), publish(1), message(topic(), b"{")])
+    hear(before, [publish(1), publish(1), message(topic(), b"{")])
     after: Ingest = build_ingest(counters=before.take().counters)
-    after.receive([publish(5)])
+    hear(after, [publish(5)])
     transaction = after.take()
     assert transaction.groups[0].first == 2
     assert dataclasses.asdict(transaction)["counters"]["received"] == 4

@@ -20,14 +20,7 @@ from collector.ingest import DeadLetter, Ingest, Settled, Transaction
 from collector.journal import CommitFailed, Journal, JournalUnusable
 from haina.contract import MEASUREMENTS, Measurement, Point
 from haina.contract.measurement import Field
-from tests.collector.readings import (
-    NOW_S,
-    build_ingest,
-    copy_as_found_after_a_crash,
-    message,
-    publish,
-    topic,
-)
+from tests.collector.readings import NOW_S, build_ingest, copy_as_found_after_a_crash, hear, message, publish, topic
 
 
 def stored_points(journal: Journal, number: int = 1) -> list[Point]:
@@ -76,9 +69,9 @@ class JournalMachine(RuleBasedStateMachine):
         broken=st.booleans(),
     )
     def receive(self, device: str, boot: int, seqs: list[int], broken: bool) -> None:
-        self.ingest.receive([publish(seq, device, boot=boot) for seq in seqs])
+        hear(self.ingest, [publish(seq, device, boot=boot) for seq in seqs])
         if broken:
-            self.ingest.receive([message(topic(device), b"{")])
+            hear(self.ingest, [message(topic(device), b"{")])
 
     @rule()
     def give_up(self) -> None:
@@ -211,13 +204,13 @@ def test_dead_letters_are_bounded_and_the_oldest_are_forgotten_and_counted(
     monkeypatch.setattr(journal_module, "MAX_DEAD_LETTERS", 250)
     ingest = build_ingest()
     for _ in range(5):
-        ingest.receive([message(topic(), b"%d" % number) for number in range(100)])
+        hear(ingest, [message(topic(), b"%d" % number) for number in range(100)])
         commit(journal, ingest)
         assert journal.size.dead_letters <= 250
     assert journal.size.dead_letters + journal.size.dead_letters_forgotten == 500
     assert journal.dead_letters(1)[0]["payload"] == "99"
     monkeypatch.setattr(journal_module, "MAX_DEAD_LETTER_BYTES", 1_000)
-    ingest.receive([message(topic(), b"[" * 600)])
+    hear(ingest, [message(topic(), b"[" * 600)])
     commit(journal, ingest)
     assert journal.size.dead_letters < 10
 
@@ -226,7 +219,7 @@ def test_the_log_begins_anew_under_constant_writing(journal: Journal, monkeypatc
     monkeypatch.setattr(journal_module, "_WAL_BYTES", 100_000)
     ingest, seq, sizes = build_ingest(), 0, []
     for _ in range(40):
-        ingest.receive([publish(seq := seq + 1) for _ in range(500)])
+        hear(ingest, [publish(seq := seq + 1) for _ in range(500)])
         commit(journal, ingest)
         journal.keep_house()
         sizes.append((journal.folder / "journal.db-wal").stat().st_size)
@@ -240,7 +233,7 @@ def test_a_commit_checkpoints_nothing_and_whoever_reads_holds_up_no_checkpoint(
     monkeypatch.setattr(journal_module, "_WAL_BYTES", 1)
     ingest, log = build_ingest(), journal.folder / "journal.db-wal"
     for seq in range(1, 2_001):  # far more pages than SQLite checkpoints after by itself
-        ingest.receive([publish(seq)])
+        hear(ingest, [publish(seq)])
         commit(journal, ingest)
     assert log.stat().st_size > 2_000 * 4_096, "every commit has left its pages in the log"
     assert len(journal.read(1, 5)) == 5, "it stops in the middle of the rows"
@@ -253,7 +246,7 @@ def test_after_a_long_outage_the_file_gives_its_pages_back(journal: Journal, mon
     monkeypatch.setattr(journal_module, "_WAL_BYTES", 1)
     ingest = build_ingest()
     for first in range(1, 40_001, 5_000):
-        ingest.receive([publish(seq) for seq in range(first, first + 5_000)])
+        hear(ingest, [publish(seq) for seq in range(first, first + 5_000)])
         commit(journal, ingest)
     journal.keep_house()
     big = (journal.folder / "journal.db").stat().st_size
@@ -270,7 +263,7 @@ def test_a_trim_takes_whole_groups_and_no_more_than_its_share_at_once(
     monkeypatch.setattr(journal_module, "TRIM_ROWS", 3)
     ingest = build_ingest()
     for first in range(1, 51, 10):
-        ingest.receive([publish(seq) for seq in range(first, first + 10)])
+        hear(ingest, [publish(seq) for seq in range(first, first + 10)])
         commit(journal, ingest)
     commit(journal, ingest, trim_through=45)
     assert (journal.first(), journal.size.trimmed_through) == (31, 30)
@@ -282,7 +275,7 @@ def test_a_point_journaled_before_its_measurement_got_a_field_is_read_back_with_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal, ingest = Journal(tmp_path / "data"), build_ingest()
-    ingest.receive([publish(1, heart_rate_bpm=71)])
+    hear(ingest, [publish(1, heart_rate_bpm=71)])
     commit(journal, ingest)
     [before] = journal.read(1, 1)[0].points
     journal.close()
@@ -297,7 +290,7 @@ def test_a_point_journaled_before_its_measurement_got_a_field_is_read_back_with_
 def test_reading_begins_with_the_group_that_holds_the_number(journal: Journal) -> None:
     ingest = build_ingest()
     for first in (1, 11, 21):
-        ingest.receive([publish(seq) for seq in range(first, first + 10)])
+        hear(ingest, [publish(seq) for seq in range(first, first + 10)])
         commit(journal, ingest)
     assert [group.first for group in journal.read(15, 1)] == [11]
     assert [group.first for group in journal.read(11, 11)] == [11, 21]

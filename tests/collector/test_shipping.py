@@ -14,7 +14,7 @@ from collector.shipping import BATCH_POINTS, Recent, Shipper
 from collector.stores import StoreRefused, StoreUnavailable
 from haina.contract import Point
 from haina.mqtt import Backoff
-from tests.collector.readings import build_ingest, build_points, publish
+from tests.collector.readings import build_ingest, build_points, hear, publish
 
 
 class RecordingStore:
@@ -52,7 +52,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened = Journal(tmp_path / "data")
     ingest = build_ingest()
     for first in range(1, 201, 20):
-        ingest.receive([publish(seq) for seq in range(first, first + 20)])
+        hear(ingest, [publish(seq) for seq in range(first, first + 20)])
         opened.commit(ingest.take())
     yield opened
     opened.close()

@@ -25,7 +25,7 @@ from haina.contract import (
     telemetry_payload,
     time_ns,
 )
-from haina.contract.point import stored_point_hash
+from haina.contract.point import MAX_FLOAT_TEXTS, lines, stored_point_hash
 
 LEVEL = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,47}", fullmatch=True)
 TIME_MS = st.integers(0, 9_000_000_000_000)
@@ -141,12 +141,22 @@ def test_two_events_in_the_same_millisecond_have_different_times() -> None:
 
 
 def test_line_protocol_quotes_texts_and_leaves_out_what_is_absent() -> None:
-    session = Point("kiosk_session", "a01", "c01", "kiosk-1", 1_000, 2, 5, ("id_card", "completed", 1.5, *[None] * 5))
+    session = Point(
+        "kiosk_session", "a01", "c01", "kiosk-1", 1_000, 2, 5, ("id_card", "completed", 1.5, 60.0, *[None] * 4)
+    )
     assert line_protocol(session) == (
         'kiosk_session,area=a01,device=kiosk-1,site=c01 service="id_card",outcome="completed",wait_s=1.5,'
-        "boot=2i,seq=5i 1000000005"
+        "duration_s=60.0,boot=2i,seq=5i 1000000005"
     )
     assert "motion=1i," in line_protocol(Point("home_motion", "a01", "h1", "pir", 1, 1, 1, (True,)))
+
+
+def test_line_protocol_writes_every_float_as_it_is_however_many_there_are() -> None:
+    """Texts of floats are remembered: but not without a limit, and the two zeros are equal and yet two."""
+    floats = [0.0, -0.0, 1.0, 1e-7, 1e22, 81.5, *(number / 8 for number in range(MAX_FLOAT_TEXTS + 100)), -0.0, 81.5]
+    points = [Point("wearable", "a01", "h1", "band", 1, 1, 1, (True, 1, value, *[None] * 4)) for value in floats]
+    said = [line.partition("battery_pct=")[2].partition(",")[0] for line in lines(points).split("\n")]
+    assert said == [repr(value) for value in floats]
 
 
 def test_declarations_are_consistent() -> None:

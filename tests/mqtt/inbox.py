@@ -1,7 +1,7 @@
 """A receiver that remembers what it was told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
 
@@ -24,7 +24,7 @@ class Inbox:
         self.session_present = session_present
         self._changed.set()
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         self.calls.append("received")
         self.messages += batch
         if self.acknowledges:

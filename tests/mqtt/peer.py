@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from haina.mqtt import BrokerAddress
-from haina.mqtt.codec import ConnAck, Connect, Decoder, Packet, encode
+from haina.mqtt.codec import ConnAck, Connect, Decoder, Packet, Publish, Publishes, encode
 
 
 class Peer:
@@ -15,15 +15,16 @@ class Peer:
         self.writer = writer
         self._reader = reader
         self._decoder = Decoder()
-        self._packets: list[Packet] = []
+        self._packets: list[Packet | Publish] = []
 
-    async def receive(self) -> Packet | None:
+    async def receive(self) -> Packet | Publish | None:
         """The next packet, or None at the end."""
         while not self._packets:
             data = await self._reader.read(65_536)
             if not data:
                 return None
-            self._packets += self._decoder.feed(data)
+            for packet in self._decoder.feed(data):
+                self._packets += packet if isinstance(packet, Publishes) else [packet]
         return self._packets.pop(0)
 
     async def accept(self, session_present: bool = False) -> Connect:
@@ -32,7 +33,7 @@ class Peer:
         self.writer.write(encode(ConnAck(session_present, 0)))
         return connect
 
-    def send(self, *packets: Packet | bytes) -> None:
+    def send(self, *packets: Packet | Publish | bytes) -> None:
         """All of it in one write."""
         self.writer.write(b"".join(p if isinstance(p, bytes) else encode(p) for p in packets))
 

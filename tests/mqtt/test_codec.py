@@ -1,5 +1,8 @@
 """Packets survive the wire, however it is cut; bytes that are no packets end in a CodecError and in nothing else."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from haina.mqtt.codec import (
     PingResp,
     PubAcks,
     Publish,
+    Publishes,
     SubAck,
     Subscribe,
     UnsubAck,
@@ -80,16 +84,31 @@ packets = st.one_of(
 )
 
 
-def feed_all(decoder: Decoder, chunks: list[bytes]) -> list[Packet]:
-    return one_puback_each([packet for chunk in chunks for packet in decoder.feed(chunk)])
+def feed_all(decoder: Decoder, chunks: list[bytes]) -> list[Packet | Publish]:
+    return one_each([packet for chunk in chunks for packet in decoder.feed(chunk)])
 
 
-def one_puback_each(some: list[Packet]) -> list[Packet]:
-    """Runs of PUBACKs depend on how the stream was cut; what they acknowledge does not."""
-    flat: list[Packet] = []
+def one_each(some: Sequence[Packet | Publish]) -> list[Packet | Publish]:
+    """How long runs of PUBLISHes and PUBACKs are depends on how the stream was cut; what they say does not."""
+    flat: list[Packet | Publish] = []
     for packet in some:
-        flat += [PubAcks((i,)) for i in packet.packet_ids] if isinstance(packet, PubAcks) else [packet]
+        match packet:
+            case PubAcks(packet_ids):
+                flat += [PubAcks((packet_id,)) for packet_id in packet_ids]
+            case Publishes():
+                flat += packet
+            case _:
+                flat.append(packet)
     return flat
+
+
+@patiently
+@given(st.lists(st.builds(Publish, topics, payloads, st.just(1), st.booleans(), st.booleans(), packet_ids), min_size=1))
+def test_publishes_with_the_same_flags_are_one_run(some: list[Publish]) -> None:
+    runs = Decoder().feed(b"".join(map(encode, some)))
+    flags = [(publish.retain, publish.dup) for publish in some]
+    assert len(runs) == 1 + sum(one != another for one, another in pairwise(flags))
+    assert one_each(runs) == some
 
 
 @st.composite
@@ -100,17 +119,17 @@ def cuts(draw: st.DrawFn, data: bytes) -> list[bytes]:
 
 @patiently
 @given(st.lists(packets, max_size=6), st.data())
-def test_every_packet_comes_back_as_it_went_however_the_stream_is_cut(some: list[Packet], data: st.DataObject) -> None:
+def test_every_packet_comes_back_as_it_went_however_the_stream_is_cut(
+    some: list[Packet | Publish], data: st.DataObject
+) -> None:
     wire = b"".join(map(encode, some))
     decoded = feed_all(Decoder(), data.draw(cuts(wire)))
-    assert [(type(packet), packet) for packet in decoded] == [
-        (type(packet), packet) for packet in one_puback_each(some)
-    ]
+    assert [(type(packet), packet) for packet in decoded] == [(type(packet), packet) for packet in one_each(some)]
 
 
 @patiently
 @given(st.lists(packets, max_size=5))
-def test_a_stream_may_come_byte_by_byte(some: list[Packet]) -> None:
+def test_a_stream_may_come_byte_by_byte(some: list[Packet | Publish]) -> None:
     wire = b"".join(map(encode, some))[:2_000]
     whole = Decoder()
     assert feed_all(Decoder(), [wire[i : i + 1] for i in range(len(wire))]) == feed_all(whole, [wire])
@@ -137,15 +156,15 @@ def test_a_run_of_pubacks_is_one_value_in_order(ids: list[int]) -> None:
     assert Decoder().feed(encode_pubacks(ids)) == [PubAcks(tuple(ids))]
 
 
-def survive(decoder: Decoder, chunks: list[bytes]) -> tuple[list[Packet], str | None]:
+def survive(decoder: Decoder, chunks: list[bytes]) -> tuple[list[Packet | Publish], str | None]:
     """What was decoded, and the error in the end if there was one."""
-    decoded: list[Packet] = []
+    decoded: list[Packet | Publish] = []
     for chunk in chunks:
         try:
             decoded += decoder.feed(chunk)
         except CodecError as error:
-            return one_puback_each(decoded + error.packets), str(error)
-    return one_puback_each(decoded), None
+            return one_each(decoded + error.packets), str(error)
+    return one_each(decoded), None
 
 
 @patiently
@@ -160,7 +179,7 @@ def test_hostile_bytes_raise_a_codec_error_or_nothing(hostile: bytes, data: st.D
 @patiently
 @given(st.lists(packets, min_size=1, max_size=4), st.data())
 def test_a_stream_with_a_flipped_byte_raises_a_codec_error_or_nothing_and_keeps_what_came_before_it(
-    some: list[Packet], data: st.DataObject
+    some: list[Packet | Publish], data: st.DataObject
 ) -> None:
     encoded = [encode(packet) for packet in some]
     wire = bytearray(b"".join(encoded))
@@ -171,7 +190,7 @@ def test_a_stream_with_a_flipped_byte_raises_a_codec_error_or_nothing_and_keeps_
     while end + len(encoded[whole]) <= place:
         end += len(encoded[whole])
         whole += 1
-    before = one_puback_each(some[:whole])
+    before = one_each(some[:whole])
     assert decoded[: len(before)] == before
 
 
@@ -180,7 +199,7 @@ def test_the_packets_before_the_bad_byte_are_on_the_error_and_the_stream_is_over
     decoder = Decoder()
     with pytest.raises(MalformedPacket) as first:
         decoder.feed(good + b"\x00\x00")
-    assert first.value.packets == [Publish(b"town", b"1", 1, False, False, 7), PubAcks((3, 4))]
+    assert one_each(first.value.packets) == one_each([Publish(b"town", b"1", 1, False, False, 7), PubAcks((3, 4))])
     with pytest.raises(MalformedPacket) as second:
         decoder.feed(good)
     assert second.value.packets == []

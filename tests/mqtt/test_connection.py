@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 import structlog
@@ -492,7 +492,7 @@ def test_closing_says_goodbye_after_everything_else_and_aborting_says_nothing(ru
 
 def test_a_receiver_that_raises_ends_its_connection(run: Run) -> None:
     class Clumsy(Inbox):
-        def received(self, batch: list[Publish]) -> None:
+        def received(self, batch: Iterable[Publish]) -> None:
             raise RuntimeError("clumsy")
 
     async def script(peer: Peer) -> None:

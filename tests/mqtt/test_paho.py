@@ -21,6 +21,7 @@ from haina.mqtt.codec import (
     PingResp,
     PubAcks,
     Publish,
+    Publishes,
     SubAck,
     Subscribe,
     UnsubAck,
@@ -46,7 +47,7 @@ class Peer:
         self.port: int = self._listener.getsockname()[1]
         self._socket: socket.socket | None = None
         self._decoder = Decoder()
-        self._packets: list[Packet] = []
+        self._packets: list[Packet | Publish] = []
 
     def accept(self) -> None:
         self._socket, _ = self._listener.accept()
@@ -56,12 +57,13 @@ class Peer:
         assert self._socket is not None
         self._socket.sendall(data)
 
-    def receive(self) -> Packet:
+    def receive(self) -> Packet | Publish:
         assert self._socket is not None
         while not self._packets:
             data = self._socket.recv(65_536)
             assert data, "paho closed the connection"
-            self._packets += self._decoder.feed(data)
+            for packet in self._decoder.feed(data):
+                self._packets += packet if isinstance(packet, Publishes) else [packet]
         return self._packets.pop(0)
 
     def close(self) -> None:

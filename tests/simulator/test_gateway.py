@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
@@ -43,7 +43,7 @@ class Collector:
 
     def acknowledged(self, packet_ids: list[int]) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         for publish in batch:
             topic = Topic.parse(publish.topic.decode())
             if topic.topic_class is not TopicClass.TELEMETRY:

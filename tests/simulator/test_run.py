@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,7 +153,7 @@ class Listener:
 
     def disconnected(self, reason: str) -> None: ...
 
-    def received(self, batch: list[Publish]) -> None:
+    def received(self, batch: Iterable[Publish]) -> None:
         for publish in batch:
             if publish.topic == b"haina/v1/clock":
                 self.clock = decode(Clock, publish.payload)
