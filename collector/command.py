@@ -84,15 +84,18 @@ def collect(
     past: Annotated[str, typer.Option(help="How long before the run's clock a reading may be.")] = "400d",
     give_up: Annotated[str, typer.Option(help="How long to wait for a reading that is missing.")] = "30s",
 ) -> None:
-    """Collect readings: validate, journal, acknowledge, and ship to a store. Loses nothing it acknowledged.
+    r"""Collect readings into a store, and lose none.
+
+    Validates, journals, acknowledges and ships; loses nothing it acknowledged.
 
     Examples:
 
       haina collect
 
-      haina collect --broker mqtt://127.0.0.1:1883 --store null: --data data/collector
+      haina collect --broker mqtt://127.0.0.1:1883 --store null: --http ''
 
-      haina collect --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/collector/accounts
+      haina collect --broker mqtts://broker.example --ca-file ca.pem \
+        --credentials secrets/collector/accounts
     """
     from collector.forgetting import obey
     from collector.ingest import TimeLimits
@@ -166,7 +169,9 @@ def status(
     area: Annotated[str, typer.Option(help="With --devices: only this area's.")] = "",
     site: Annotated[str, typer.Option(help="With --devices: only this site's.")] = "",
 ) -> None:
-    """Show how a running collector is doing; exit code 1 if it says that something is wrong.
+    """Show how a running collector is doing.
+
+    Exit code 1 if it says that something is wrong.
 
     A device is offline when its gateway is, silent when its gateway is connected and it has said nothing for three
     times its habit, unknown when nobody has said, and else online.

@@ -12,7 +12,6 @@ from haina.command_line import (
     CAFileOption,
     CertificateOption,
     CredentialsOption,
-    DataOption,
     JsonOption,
     KeyOption,
     fail,
@@ -26,6 +25,12 @@ app = typer.Typer(no_args_is_help=True, help="Messages that were rejected, and p
 ReasonOption = Annotated[str, typer.Option("--reason", help="Only those whose reason contains this.")]
 TopicOption = Annotated[str, typer.Option("--topic", help="Only those on this MQTT topic filter, + and # allowed.")]
 
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="HAINA_COLLECT_DATA", file_okay=False, help="The collector's folder; it may be running."
+    ),
+]
 DEFAULT_DATA = Path("data/collector")
 
 
@@ -37,13 +42,15 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters, newest first. The collector may be running.
+    """List dead letters, newest first.
 
     Examples:
 
       haina deadletter list
 
-      haina deadletter list --reason measurement --topic 'haina/v1/telemetry/a01/#' --json
+      haina deadletter list --data data/demo/collector
+
+      haina deadletter list --reason measurement --topic 'haina/v1/telemetry/#'
     """
     letters = _read(data, reason, topic)
     if as_json:
@@ -74,7 +81,7 @@ def show_letter(
     data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one dead letter: all of the payload that was kept, why and when.
+    """Show one dead letter: what was kept of it, why and when.
 
     Example:
 
@@ -113,11 +120,13 @@ def replay_letters(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say dead letters again that there is hope for, and of the others why it would be in vain.
+    """Say dead letters again that there is hope for.
+
+    Of the others it says why it would be in vain.
 
     Rejected readings are published again, for a contract that was extended: their letters stay, and what the collector
     has by now is dropped as a duplicate. Refused points are written into the store that refused them, for a store that
-    was mended: when it has taken them they count as stored, and their letters leave. The collector may be running.
+    was mended: when it has taken them they count as stored, and their letters leave.
 
     Exit code 1 when not all that were chosen could be said again. Where the broker has access rules, give --credentials
     with the gateways' accounts: a reading may be said by its own site alone. A store's token is in the environment.
@@ -126,7 +135,7 @@ def replay_letters(
 
       haina deadletter replay 17 18
 
-      haina deadletter replay --reason 'not a measurement' --broker mqtt://127.0.0.1:1883
+      haina deadletter replay --reason 'not a measurement'
 
       haina deadletter replay --reason retention
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ResidentArgument = Annotated[str, typer.Argument(help="The home's pseudonym, such as h0042 or caoyang/h0042.")]
+ResidentArgument = Annotated[str, typer.Argument(help="The home's pseudonym, such as h0001 or a01/h0001.")]
 DataOption = Annotated[
     Path | None, typer.Option("--data", envvar="HAINA_COLLECT_DATA", help="The collector's folder; it may be running.")
 ]
@@ -43,13 +43,17 @@ def export(
     ca_file: CAFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand over everything there is of a resident: one archive of JSON Lines, with a manifest of what was looked at.
+    r"""Hand over everything there is of a resident.
+
+    Writes one archive of JSON Lines, with a manifest of what was looked at.
 
     Examples:
 
-      haina export h0042 --to h0042.zip --data data/collector --store duckdb+http://127.0.0.1:8790
+      haina export h0001 --to h0001.zip --store duckdb+http://127.0.0.1:8790
 
-      haina export caoyang/h0042 --to h0042.zip --run data/demo/run --broker mqtt://127.0.0.1:1883
+      haina export a01/h0001 --to h0001.zip --data data/demo/collector \
+        --store duckdb+http://127.0.0.1:8790 --run data/demo/run \
+        --broker mqtt://127.0.0.1:1883
     """
     from collector.forgetting import export as hand_over
 
@@ -75,15 +79,18 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget a resident in every place that is named, for good. Cut short, it is finished by calling it again.
+    r"""Forget a resident in every place that is named, for good.
 
-    What the home's devices say afterwards is new: take them out of service first.
+    Cut short, it is finished by calling it again. What the home's devices say afterwards is new: take them out of
+    service first.
 
     Examples:
 
-      haina forget h0042 --data data/collector --store duckdb+http://127.0.0.1:8790 --run data/demo/run
+      haina forget h0001 --data data/demo/collector \
+        --store duckdb+http://127.0.0.1:8790 --run data/demo/run
 
-      haina forget caoyang/h0042 --yes --data data/collector --store 'influxdb+http://127.0.0.1:8086/haina?org=haina'
+      haina forget a01/h0001 --yes --data data/collector \
+        --store 'influxdb+http://127.0.0.1:8086/haina?org=haina'
     """
     from collector.forgetting import forget as forget_everywhere
     from collector.forgetting import looked_at
@@ -125,7 +132,7 @@ def _understood(
         whom = Resident.parse(resident)
         address = None if broker is None else trusting(broker, ca_file)
     except BadTopic as error:
-        fail(f"a resident is SITE or AREA/SITE, such as h0042: {error}")
+        fail(f"a resident is SITE or AREA/SITE, such as h0001: {error}")
     except BadCredentials as error:
         fail(str(error))
     return whom, Places(data, tuple(stores or ()), tuple(runs or ()), address, ca_file)

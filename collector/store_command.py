@@ -42,7 +42,9 @@ def store(
     ] = "10GiB",
     query_seconds: Annotated[float, typer.Option(min=0.1, help="A query is stopped after this long.")] = 10,
 ) -> None:
-    """Run the store: one process that owns a DuckDB file, takes points from collectors and answers the console.
+    """Run the store: one process that owns a DuckDB file.
+
+    It takes points from collectors and answers the console.
 
     Examples:
 
@@ -92,13 +94,15 @@ def audit(
     as_json: JsonOption = False,
     worst: Annotated[int, typer.Option(min=0, help="How many offending device-minutes to name.")] = 20,
 ) -> None:
-    """Compare what a run sent with what the store keeps: lost, extra, duplicated and altered readings.
+    r"""Compare what a run sent with what the store keeps.
 
-    Exit code 0 when they are the same, 1 when not, 2 when it could not compare.
+    Counts lost, extra, duplicated and altered readings. Exit code 0 when they are the same, 1 when not, 2 when it could
+    not compare.
 
     Example:
 
-      haina audit --sent data/demo/run/run.sent --store duckdb+http://127.0.0.1:8790
+      haina audit --sent data/demo/run/run.sent \
+        --store duckdb+http://127.0.0.1:8790
     """
     from collector.audit import audit as compare
     from haina.ledger import BadLedger
@@ -131,15 +135,17 @@ def rollup(
     every: Annotated[str, typer.Option(help="Do it again after so long, until Ctrl-C; 0 for once.")] = "0",
     ca_file: CAFileOption = None,
 ) -> None:
-    """Roll up InfluxDB: hours beside the points, in BUCKET-hourly, and a term for both. `haina store` does it itself.
+    r"""Roll up InfluxDB's points into hours, and set terms for both.
 
-    The token (HAINA_INFLUX_TOKEN) must be allowed to make a bucket.
+    The hours are in a bucket beside the points', BUCKET-hourly. `haina store` does it itself. The token
+    (HAINA_INFLUX_TOKEN) must be allowed to make a bucket.
 
     Examples:
 
       haina rollup --store 'influxdb+http://127.0.0.1:8086/haina?org=haina'
 
-      haina rollup --store 'influxdb+http://127.0.0.1:8086/haina?org=haina' --keep 30d --every 1h
+      haina rollup --store 'influxdb+http://127.0.0.1:8086/haina?org=haina' \
+        --keep 30d --every 1h
     """
     from collector.stores.influx_hourly import Hourly, RollupFailed
     from haina.query.reader import StoreError

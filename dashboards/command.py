@@ -28,7 +28,9 @@ def render(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 and name files that differ.")] = False,
     to: Annotated[Path | None, typer.Option(help="Folder to write to; the package's own by default.")] = None,
 ) -> None:
-    """Render the panels to Grafana's dashboard JSON, in English and Chinese.
+    """Render the panels to Grafana's dashboard JSON.
+
+    In English and in Chinese.
 
     Examples:
 
@@ -75,7 +77,9 @@ def push(
         typer.Option(help="Also push a data source for this store: influxdb+http://host:port/bucket?org=ORG."),
     ] = None,
 ) -> None:
-    """Push folder and dashboards to a Grafana server; pushing again replaces them.
+    """Push folder and dashboards to a Grafana server.
+
+    Pushing again replaces them.
 
     Example:
 
@@ -126,15 +130,19 @@ def console(
         ),
     ] = None,
 ) -> None:
-    """Show the town live in a browser: map, charts, and the run's clock.
+    r"""Show the town live in a browser.
+
+    With map, charts, and the run's clock.
 
     Examples:
 
       haina console
 
-      HAINA_CONSOLE_PASSWORD=… haina console --listen 0.0.0.0:8080
+      HAINA_CONSOLE_PASSWORD=at-least-12-characters haina console \
+        --listen 0.0.0.0:8080
 
-      haina console --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/console/accounts
+      haina console --broker mqtts://broker.example --ca-file ca.pem \
+        --credentials secrets/console/accounts
     """
     # NiceGUI decides where it may keep things when it is imported, and would choose the working directory.
     os.environ["NICEGUI_STORAGE_PATH"] = str(data)

@@ -6,6 +6,7 @@ imports none of them. Settings come from flags, then `HAINA_…` variables, then
 
 import difflib
 import json
+import signal
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,15 +19,38 @@ from haina import __version__
 from haina.command_line import JsonOption, duration_s, fail
 from haina.logs import LogFormat, LogLevel, configure_logs
 
+
+class _Haina(TyperGroup):
+    """All commands, `demo` first, with their examples as they were written and a variable for every option."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, command in self.commands.items():
+            _complete(command, name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: name != "demo")
+
+
+def _complete(command: Any, *names: str) -> None:
+    """Keep the lines of examples, and name variables after flags: HAINA_COLLECT_HTTP is `haina collect --http`."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(f"\b\n{text}" if text.startswith("  ") else text for text in paragraphs)
+    for parameter in command.params:
+        if isinstance(parameter, TyperOption) and parameter.envvar is None:
+            flag = next(option for option in parameter.opts if option.startswith("--"))
+            parameter.envvar = "_".join(("haina", *names, flag[2:])).replace("-", "_").upper()
+    for name, inner in getattr(command, "commands", {}).items():
+        _complete(inner, *names, name)
+
+
 app = typer.Typer(
     name="haina",
+    cls=_Haina,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 110,
-        "auto_envvar_prefix": "HAINA",  # beside the shared names below: HAINA_COLLECT_HTTP is collect --http
-    },
+    rich_markup_mode=None,  # rich would cut long names, and take the [ ] of URLs for its own
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="Simulate a smart town over MQTT, collect what it says without losing any, and watch it.\n\n"
     "Begin with `haina demo`. Settings: flags, then HAINA_… variables, then haina.toml, then defaults. "
     "Exit codes: 0 done, 1 the answer is no or a part died, 2 it could not begin, 130 interrupted.",
@@ -39,11 +63,25 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _read_config(context: typer.Context, config: Path | None) -> Path | None:
+    """Take the settings file as defaults, before any other option is looked at."""
+    if config is None and Path("haina.toml").is_file():
+        config = Path("haina.toml")
+    if config is not None:
+        context.default_map = read_settings(config, context.command)
+    return config
+
+
 @app.callback()
 def settings(
-    context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(envvar="HAINA_CONFIG", help="TOML file with settings; haina.toml if there is one.")
+        Path | None,
+        typer.Option(
+            envvar="HAINA_CONFIG",
+            callback=_read_config,
+            is_eager=True,
+            help="TOML file with settings; haina.toml if there is one.",
+        ),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(envvar="HAINA_LOG_LEVEL", help="How much to log.")] = "info",
     log_format: Annotated[
@@ -53,55 +91,72 @@ def settings(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Read the settings file before any command runs."""
+    """Configure the logs before any command runs."""
     configure_logs(log_level, log_format)
-    if config is None and Path("haina.toml").is_file():
-        config = Path("haina.toml")
-    if config is not None:
-        group = context.command
-        assert isinstance(group, TyperGroup)
-        context.default_map = read_settings(config, group)
 
 
-def read_settings(path: Path, group: TyperGroup) -> dict[str, Any]:
+def read_settings(path: Path, group: Any) -> dict[str, Any]:
     """Turn a settings file into Typer's `default_map`; ends the command with a sentence when it is wrong.
 
     A top-level key sets that option wherever a command has it; a table named after a command sets its own:
 
+        log-level = "warning"
         broker = "mqtts://broker.example"
         [collect]
         http = "127.0.0.1:9000"
+        [dashboards.push]
+        grafana = "https://grafana.example"
     """
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         fail(f"{path}: {error.strerror}")
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not even UTF-8
         fail(f"{path}: {error}")
-    everywhere = {key: value for key, value in found.items() if not isinstance(value, dict)}
+    return _defaults(path, "", group, found, {})
+
+
+def _defaults(path: Path, where: str, group: Any, found: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of a group's commands: what its own table says, and what the tables above it say."""
     tables = {key: value for key, value in found.items() if isinstance(value, dict)}
-    _known(path, "", tables, group.commands)
-    defaults: dict[str, Any] = {}
-    all_options: set[str] = set()
+    values = {key: value for key, value in found.items() if key not in tables}
+    _known(path, where, tables, group.commands)
+    options = {name: option for name, option in _options(group).items() if name.startswith("log-")}
+    defaults: dict[str, Any] = _chosen(options, values)
+    all_options = set(options)
     for name, command in group.commands.items():
+        own = tables.get(name, {})
+        inside = f"[{where.strip('[] ')}.{name}] ".replace("[.", "[")
+        if hasattr(command, "commands"):
+            defaults[name] = _defaults(path, inside, command, own, above | values)
+            all_options |= {option for inner in command.commands.values() for option in _options(inner)}
+            continue
         options = _options(command)
         all_options |= options.keys()
-        _known(path, f"[{name}] ", tables.get(name, {}), options)
-        chosen = everywhere | tables.get(name, {})
-        defaults[name] = {options[key]: value for key, value in chosen.items() if key in options}
-    _known(path, "", everywhere, all_options)
+        _known(path, inside, own, options)
+        defaults[name] = _chosen(options, above | values | own)
+    _known(path, where, values, all_options)
     return defaults
 
 
-def _options(command: Any) -> dict[str, str]:
-    """Option names as people write them (`log-level`), with the parameter each one sets."""
+def _options(command: Any) -> dict[str, TyperOption]:
+    """Options by the names that people write, such as `journal-limit-mib`."""
     return {
-        option.lstrip("-"): parameter.name
-        for parameter in command.params
-        if isinstance(parameter, TyperOption) and parameter.name
-        for option in parameter.opts
-        if option.startswith("--")
+        name.removeprefix("--"): option
+        for option in command.params
+        if isinstance(option, TyperOption)
+        for name in option.opts
+        if name.startswith("--") and name != "--help"
     }
+
+
+def _chosen(options: dict[str, TyperOption], values: dict[str, Any]) -> dict[str, Any]:
+    """Values by the parameter that each sets; one value will do where an option may be given several times."""
+    chosen = {}
+    for name, value in values.items():
+        if option := options.get(name):
+            chosen[str(option.name)] = [value] if option.multiple and not isinstance(value, list) else value
+    return chosen
 
 
 def _known(path: Path, where: str, found: Any, known: Any) -> None:
@@ -119,7 +174,9 @@ def contract(
     ] = "docs",
     measurement: Annotated[str | None, typer.Option(help="Only this measurement's JSON Schema.")] = None,
 ) -> None:
-    """Print the contract: topics, measurements and payloads, as tables, JSON Schema, SQL or AsyncAPI 3.
+    """Print the contract: topics, measurements and payloads.
+
+    As tables of Markdown, JSON Schema, SQL or AsyncAPI 3.
 
     Examples:
 
@@ -153,7 +210,9 @@ def contract(
 def broker(
     listen: Annotated[str, typer.Option(help="Address and port to listen on.")] = "127.0.0.1:1883",
 ) -> None:
-    """Run the embedded MQTT broker: good for demos and tests, forgets everything when it stops.
+    """Run the embedded MQTT broker.
+
+    Good for demos and tests; it forgets everything when it stops.
 
     Example:
 
@@ -190,9 +249,10 @@ def demo(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole town on this machine: broker, store, collector, simulator and console.
+    """Run the whole town on this machine.
 
-    Fills in the last 24 simulated hours, then goes on live until Ctrl-C.
+    Starts broker, store, collector, simulator and console, fills in the last 24 simulated hours, then goes on live
+    until Ctrl-C.
 
     Examples:
 
@@ -229,7 +289,8 @@ def compose() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the `haina` command."""
+    """Run the `haina` command. SIGTERM ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         compose()()
     except KeyboardInterrupt:

@@ -85,18 +85,21 @@ def simulate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a scenario: publish what the town's devices say, over MQTT or into a file.
+    r"""Run a scenario, over MQTT or into a file.
 
-    On a broker the run keeps a folder with its ledgers and goes on from there when started again.
-    With --credentials each site's gateway enters the broker by its own account. Ctrl-C ends it cleanly.
+    Publishes what the town's devices say. On a broker the run keeps a folder with its ledgers and goes on from there
+    when started again. With --credentials each site's gateway enters the broker by its own account. Ctrl-C ends it
+    cleanly.
 
     Examples:
 
       haina simulate --scenario laptop --broker mqtt://127.0.0.1:1883
 
-      haina simulate --broker mqtts://broker.example --ca-file ca.pem --credentials secrets/simulator/accounts
+      haina simulate --broker mqtts://broker.example --ca-file ca.pem \
+        --credentials secrets/simulator/accounts
 
-      haina simulate --scenario laptop --seed 7 --start 2026-03-02T00:00+08:00 --duration 6h --to out.jsonl
+      haina simulate --scenario laptop --seed 7 --start 2026-03-02T00:00+08:00 \
+        --duration 6h --to out.jsonl
     """
     from simulator.scenario import BadScenario, load
 
@@ -265,9 +268,10 @@ def scenario_check(
     scenario: Annotated[str, typer.Argument(help="A shipped scenario or a YAML file.")] = "laptop",
     as_json: JsonOption = False,
 ) -> None:
-    """Check a scenario and show the traffic it makes: devices, messages a day and rates at 1×, 60× and full speed.
+    """Check a scenario and show the traffic it makes.
 
-    A day of it is simulated for that, into nothing. Exit code 2 when the scenario is wrong.
+    Devices, messages a day and rates at 1×, 60× and full speed: a day of it is simulated for that, into nothing. Exit
+    code 2 when the scenario is wrong.
 
     Example:
 
@@ -285,7 +289,9 @@ def scenario_check(
 
 @scenario_app.command("schema")
 def scenario_schema() -> None:
-    """Print the JSON Schema of scenario files: every key, with its unit, default and source.
+    """Print the JSON Schema of scenario files.
+
+    It has every key, with its unit, default and source.
 
     Example:
 
@@ -298,7 +304,9 @@ def scenario_schema() -> None:
 
 @scenario_app.command("parameters")
 def scenario_parameters() -> None:
-    """Print every parameter of the models as Markdown: default, unit, what it is, and its source or *assumed*.
+    """Print every parameter of the models as Markdown.
+
+    With default, unit, what it is, and its source or *assumed*.
 
     Example:
 

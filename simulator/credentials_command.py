@@ -32,17 +32,18 @@ def credentials(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an account for every gateway, the collector and the console, and what Mosquitto needs to know of them.
+    r"""Make an account for each who enters the broker.
 
-    Accounts that are there keep their passwords, so run it again after a scenario has grown. For the broker it writes
-    mosquitto/passwords (hashed) and mosquitto/acl; for the others simulator/accounts, collector/accounts,
-    console/accounts and, with --site, gateways/accounts. With --tls each of these folders also gets the authority's
-    certificate, ca.pem, and a certificate of its own with its key, certificate.pem; one that has less than 30 days
-    left is made anew.
+    For every gateway, the collector and the console, and for Mosquitto what it needs to know of them. Accounts that are
+    there keep their passwords, so run it again after a scenario has grown. For the broker it writes mosquitto/passwords
+    (hashed) and mosquitto/acl; for the others simulator/accounts, collector/accounts, console/accounts and, with
+    --site, gateways/accounts. With --tls each of these folders also gets the authority's certificate, ca.pem, and a
+    certificate of its own with its key, certificate.pem; one that has less than 30 days left is made anew.
 
     Examples:
 
-      haina credentials --scenario laptop --to secrets --tls broker.example --tls 127.0.0.1
+      haina credentials --scenario laptop --to secrets --tls broker.example \
+        --tls 127.0.0.1
 
       haina credentials --to secrets --rotate a01/c01 --rotate collector
     """

@@ -22,9 +22,10 @@ def validate(
     only: Annotated[list[str] | None, typer.Option("--only", help="Make only this check; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(envvar="HAINA_SEED", help="Same seed, same findings.")] = 1,
 ) -> None:
-    """Check the models against queueing theory, their random numbers against their laws, and all against recordings.
+    """Check the models against theory and recordings.
 
-    Exit code 1 when a check fails. With HAINA_DATA, a folder of recordings, these are measured too.
+    The models against queueing theory, their random numbers against their laws, and all against recordings. Exit code 1
+    when a check fails. With HAINA_DATA, a folder of recordings, these are measured too.
 
     Examples:
 

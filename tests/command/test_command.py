@@ -1,5 +1,6 @@
 """The `haina` command: what every newcomer meets first."""
 
+import inspect
 import json
 import os
 import re
@@ -52,6 +53,41 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
         assert getattr(option, "help", None), f"haina {name}: {option.name} has no help"
 
 
+def test_help_fits_a_terminal_of_eighty_columns_and_cuts_nothing() -> None:
+    for words in [[], *(name.split() for name in [*commands(), "deadletter", "dashboards", "scenario"])]:
+        text = haina(*words, "--help", COLUMNS="80").stdout
+        assert max(map(len, text.splitlines())) <= 80, f"haina {' '.join(words)} --help is too wide"
+        assert not re.search(r"\w\.\.\.$|…\s", text.replace("HAINA_… ", ""), re.MULTILINE), f"{words} is cut"
+    assert "mqtt://[user@]host[:port]" in haina("collect", "--help", COLUMNS="80").stdout
+
+
+@pytest.mark.parametrize("name", commands())
+def test_examples_are_shown_line_by_line_as_they_can_be_run(name: str) -> None:
+    text = inspect.cleandoc(commands()[name].callback.__doc__)  # type: ignore[attr-defined]
+    examples = [line for line in text.splitlines() if line.startswith("  ")]
+    shown = haina(*name.split(), "--help", COLUMNS="80").stdout
+    for example in examples:
+        assert f"\n  {example}\n" in shown
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_variable_of_an_option_is_called_as_its_flag_is(name: str) -> None:
+    shared = {
+        "HAINA_BROKER", "HAINA_CA_FILE", "HAINA_CERTIFICATE", "HAINA_COLLECT_DATA", "HAINA_COLLECTOR",
+        "HAINA_CONSOLE_PASSWORD", "HAINA_CREDENTIALS", "HAINA_GRAFANA", "HAINA_GRAFANA_TOKEN", "HAINA_KEY",
+        "HAINA_SCENARIO", "HAINA_SEED", "HAINA_STORE",
+    }  # fmt: skip
+    for option in commands()[name].params:  # type: ignore[attr-defined]
+        if option.param_type_name == "option" and option.name != "help":
+            flags = [flag[2:] for flag in option.opts if flag.startswith("--")]
+            own = "_".join(["haina", *name.split(), flags[0]]).replace("-", "_").upper()
+            assert option.envvar == own or option.envvar in shared
+
+
+def test_variables_of_the_demo_are_those_one_guesses(tmp_path: Path) -> None:
+    assert "--for 'ever' is not a duration" in haina("demo", cwd=tmp_path, HAINA_DEMO_FOR="ever").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -84,7 +120,7 @@ def test_settings_come_from_flags_then_variables_then_the_file_then_defaults(tmp
     def asked(*flags: str, **environment: str) -> str:
         return haina("status", *flags, cwd=tmp_path, **environment).stderr
 
-    assert "127.0.0.1:8791" in asked()
+    assert commands()["status"].params[0].default == "http://127.0.0.1:8791"  # type: ignore[attr-defined]
     (tmp_path / "haina.toml").write_text('[status]\nurl = "http://127.0.0.1:3"\n')
     assert "127.0.0.1:3 " in asked()
     assert "127.0.0.1:2 " in asked(HAINA_COLLECTOR="http://127.0.0.1:2")
@@ -97,14 +133,34 @@ def test_settings_come_from_flags_then_variables_then_the_file_then_defaults(tmp
         ("brokr = 1", "unknown setting 'brokr'; did you mean 'broker'?"),
         ("[colect]\n", "unknown setting 'colect'; did you mean 'collect'?"),
         ("[status]\nurll = 1\n", "[status] unknown setting 'urll'; did you mean 'url'?"),
+        ("[deadletter.lst]\n", "[deadletter] unknown setting 'lst'; did you mean 'list'?"),
+        ("[deadletter.list]\nlimits = 1\n", "[deadletter.list] unknown setting 'limits'; did you mean 'limit'?"),
+        ("[collect]\nhelp = true\n", "[collect] unknown setting 'help'"),
+        ("[status]\njson = 'perhaps'\n", "Invalid value for '--json'"),
+        ("log-level = 'loud'\n", "'loud' is not one of"),
         ("broker = \n", "haina.toml: "),
+        ("broker = '\udcff'\n", "haina.toml: "),
     ],
 )
 def test_a_wrong_settings_file_is_named_with_what_is_wrong(text: str, sentence: str, tmp_path: Path) -> None:
-    (tmp_path / "haina.toml").write_text(text)
+    (tmp_path / "haina.toml").write_text(text, encoding="utf-8", errors="surrogateescape")
     answer = haina("status", cwd=tmp_path)
     assert answer.returncode == 2
     assert sentence in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_settings_file_reaches_every_command_and_the_logs(tmp_path: Path) -> None:
+    (tmp_path / "haina.toml").write_text(
+        'log-level = "error"\nstore = "poem:"\ntoken = "secret"\n[deadletter]\ndata = "here"\n'
+        '[dashboards.push]\ngrafana = "http://127.0.0.1:2"\n'
+    )
+    assert "there is no journal in here" in haina("deadletter", "list", cwd=tmp_path).stderr
+    assert "http://127.0.0.1:2 " in haina("dashboards", "push", cwd=tmp_path).stderr
+    assert "got 'poem:'" in haina("collect", "--http", "", cwd=tmp_path).stderr  # --store may be given several times
+    answer = haina("simulate", "--broker", "mqtt://127.0.0.1:2", "--duration", "1s", "--speed", "0", cwd=tmp_path)
+    assert answer.stderr == ""
+    assert "0 durable" in answer.stdout
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
