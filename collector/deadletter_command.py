@@ -72,7 +72,8 @@ def list_letters(
         console.width = 160  # a file has no width: whole topics matter more there
     if letters:
         console.print(table)
-    print(f"{len(letters)} dead letters" + (f", the newest {limit} of them shown" if len(letters) > limit else ""))
+    newest = f", the newest {limit} of them shown" if len(letters) > limit else ""
+    print(f"{len(letters)} dead letter{'' if len(letters) == 1 else 's'}{newest}")
 
 
 @app.command("show")

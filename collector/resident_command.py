@@ -58,14 +58,19 @@ def export(
     from collector.forgetting import export as hand_over
 
     whom, places = _understood(resident, data, store, run, broker, ca_file)
+    if not to.absolute().parent.is_dir():
+        fail(f"--to {to}: there is no folder {to.parent}")
     with _failures():
         lines = hand_over(whom, places, to)
     if as_json:
         print(json.dumps({"resident": str(whom), "archive": str(to), "lines": lines}))
         return
     for name, number in lines.items():
-        print(f"{number:>10,}  {name}")
+        if number:
+            print(f"{number:>10,}  {name}")
     print(f"{sum(lines.values()):,} lines about {whom} in {to}")
+    if not any(lines.values()):
+        typer.echo(f"haina: nothing is known of {whom} where you looked; is that how the home is called?", err=True)
 
 
 @app.command()
@@ -100,7 +105,11 @@ def forget(
         typer.echo(f"Forgets everything about {whom} in:", err=True)
         for place in looked_at(places):
             typer.echo(f"  {place}", err=True)
-        if not typer.confirm("It cannot be undone. Go on?", err=True):
+        try:
+            sure = typer.confirm("It cannot be undone. Go on?", err=True)
+        except typer.Abort:  # nobody is there to answer
+            sure = False
+        if not sure:
             fail("nothing was forgotten", code=1)
     with _failures():
         counts = forget_everywhere(
@@ -110,7 +119,9 @@ def forget(
         print(json.dumps({"forgotten": counts}))
         return
     for name, number in counts.items():
-        print(f"{number:>10,}  {name}")
+        print(f"{number:>10,}  {name.replace('_', ' ')}")
+    if not any(counts.values()):
+        typer.echo(f"haina: nothing was known of {whom} there; is that how the home is called?", err=True)
 
 
 def _understood(
@@ -121,6 +132,7 @@ def _understood(
     broker: str | None,
     ca_file: Path | None,
 ) -> tuple["Resident", "Places"]:
+    from collector.dead_letters import NoJournal, read_letters
     from collector.forgetting import Places
     from collector.resident import Resident
     from haina.contract import BadTopic
@@ -128,6 +140,14 @@ def _understood(
 
     if data is None and not (stores or runs or broker):
         fail("say where: --data, --store, --run or --broker")
+    for run in runs or ():
+        if not any((run / name).is_file() for name in ("run.json", "run.sent", "run.truth", "run.commands")):
+            fail(f"there is no run in {run}; give --run the folder of a simulator")
+    try:
+        if data is not None:
+            read_letters(data)
+    except NoJournal as error:
+        fail(str(error))
     try:
         whom = Resident.parse(resident)
         address = None if broker is None else trusting(broker, ca_file)

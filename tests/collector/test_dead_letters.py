@@ -69,7 +69,7 @@ def test_what_a_running_collector_rejects_is_listed_newest_first_and_found_by_to
         some = deadletter("list", "--data", str(tmp_path / "data"), "--json", "--reason", "Not a Measurement")
         assert [found["topic"] for found in json.loads(some.stdout)["dead_letters"]] == [UNKNOWN]
         some = deadletter("list", "--data", str(tmp_path / "data"), "--topic", "haina/v1/+/caoyang/+/wearable-2/#")
-        assert "1 dead letters" in some.stdout
+        assert "1 dead letter" in some.stdout
         assert "wearable-2" in some.stdout
         send(broker, [(topic(), live_payload(2))], "another")  # and the collector has not been hindered
         collector.until(lambda found: found["counters"]["journaled"] == 1)

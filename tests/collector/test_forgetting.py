@@ -286,6 +286,14 @@ def test_what_others_said_of_a_resident_is_theirs_too_and_the_audit_compares_all
     journal.close()
 
 
+def test_a_file_that_is_no_journal_is_refused_at_once_and_asked_nothing(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_text("nonsense\n")
+    refused = haina("forget", GONE, "--yes", "--data", str(tmp_path))
+    assert refused.returncode == 2
+    assert "cannot be read as a collector's journal" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+
+
 def test_a_running_line_hands_over_and_forgets_and_its_accounts_close(tmp_path: Path) -> None:
     """One store has all, another is down and has nothing; collector, broker and store run on all the while."""
     port = free_port()
@@ -325,6 +333,9 @@ def test_a_running_line_hands_over_and_forgets_and_its_accounts_close(tmp_path: 
         assert (counts["points in the journal"], counts[f"points and rollups in {store.url}"]) == (50, 50)
         again = haina("forget", GONE, *places, "--yes", "--json")
         assert sum(json.loads(again.stdout)["forgotten"].values()) == 0, again.stdout
+        unknown = haina("export", GONE, "--to", str(tmp_path / "y.zip"), *places)
+        assert unknown.stdout == f"0 lines about {GONE} in {tmp_path / 'y.zip'}\n"
+        assert f"nothing is known of {GONE} where you looked" in unknown.stderr
 
         until_served(collector)
         send(broker, [(topic(site=NAMESAKE), live_payload(seq)) for seq in range(45, 61)])
