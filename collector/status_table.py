@@ -106,7 +106,8 @@ def _print_devices(title: str, rows: list[dict[str, Any]], console: Console) -> 
 
 
 def _by_state(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{number:,} {state}" for state, number in numbers.items())
+    in_order = sorted(numbers, key=lambda state: state != "online")
+    return ", ".join(f"{numbers[state]:,} {state}" for state in in_order)
 
 
 def _table(title: str) -> Table:

@@ -6,7 +6,7 @@
 #   sh deploy/generate-env.sh [FILE]      FILE is .env beside docker-compose.yml unless given
 set -eu
 umask 077
-file=${1:-$(dirname "$0")/../.env}
+file=${1:-$(cd "$(dirname "$0")/.." && pwd)/.env}
 
 if [ -e "$file" ] || [ -L "$file" ]; then
   echo "$file exists and is kept: InfluxDB and Grafana remember the passwords they were set up with." >&2
