@@ -37,6 +37,8 @@ DEFAULT_HTTP = "127.0.0.1:8791"
 # took a quarter of the CPU time of a message (measured with benchmarks/collector.py).
 GC_THRESHOLD = 50_000
 
+MAX_CLIENT_ID_BYTES = 65_535  # MQTT 3.1.1, 1.5.3
+
 FORGETTING_S = 600.0
 """How long a collector that has just forgotten waits for its journal, should another `haina forget` be at it."""
 
@@ -106,6 +108,8 @@ def collect(
     from haina.credentials import BadCredentials, broker_address
     from haina.store_url import BadStoreURL
 
+    if not 0 < len(client_id.encode()) <= MAX_CLIENT_ID_BYTES or not client_id.isprintable():
+        fail(f"--client-id must be 1 to {MAX_CLIENT_ID_BYTES:,} bytes of printable text")
     try:
         settings = Settings(
             broker=broker_address(broker, credentials, ca_file, certificate, key),
@@ -211,11 +215,15 @@ def status(
         )
         if answer.status_code == 401:
             fail(f"the collector at {url} asks for its token; set {COLLECTOR_TOKEN}")
+        if answer.status_code == 404:
+            fail(f"what answers at {url} is not a collector")
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         problems = list(found["problems"])
     except (BadCertificate, BadStoreURL) as error:
         fail(str(error))
+    except httpx.HTTPStatusError as error:
+        fail(f"the collector at {url} answers {error.response.status_code} {error.response.reason_phrase}")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fail(f"no collector answers at {url} ({error}); is `haina collect` running there?")
     except (ValueError, KeyError, TypeError):

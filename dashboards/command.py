@@ -156,6 +156,12 @@ def console(
         )
     except (BadCredentials, BadSettings) as wrong:
         fail(str(wrong))
+    if settings.store.kind == "null":
+        fail("--store: null: keeps nothing, so there is nothing to show")
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as failed:
+        fail(f"--data {data}: {failed.strerror}")
     from dashboards.console.server import CannotListen, serve
 
     try:

@@ -158,9 +158,7 @@ def _free_address(host: str, port: int) -> str:
             probe.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise PortInUse(
-                    f"something listens on {host}:{port} already: stop it, or choose another port for the broker"
-                ) from None
+                raise PortInUse(f"something listens on {host}:{port} already") from None
             raise
     return f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
 

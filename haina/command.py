@@ -227,7 +227,9 @@ def broker(
         fail(f"--listen {wrong}")
     except PortInUse as error:
         fail(f"{error}; stop what uses it, or choose another with --listen")
-    except (BrokerFailed, ValueError, OSError) as error:
+    except OSError as error:
+        fail(f"cannot listen on {listen}: {error.strerror}; choose another --listen")
+    except BrokerFailed as error:
         fail(str(error), code=1)
 
 
@@ -237,12 +239,16 @@ def demo(
         str, typer.Option(envvar="HAINA_SCENARIO", help="A shipped scenario (laptop, pilot-zone) or a YAML file.")
     ] = "laptop",
     seed: Annotated[int, typer.Option(envvar="HAINA_SEED", help="Same seed, same start, same town.")] = 1,
-    history: Annotated[str, typer.Option(help="How much of the past to fill in first.")] = "24h",
-    speed: Annotated[float, typer.Option(help="Simulated seconds per second once live.")] = 1.0,
+    history: Annotated[str, typer.Option(help="How much of the past to fill in first: 24h, 90m, 0s.")] = "24h",
+    speed: Annotated[
+        float, typer.Option(help="Simulated seconds per second once live; 0 is as fast as the line takes.")
+    ] = 1.0,
     data: Annotated[Path, typer.Option(help="Folder for all data; started again, the town goes on.")] = Path(
         "data/demo"
     ),
-    listen: Annotated[str, typer.Option(help="Where the console listens.")] = "127.0.0.1:8080",
+    listen: Annotated[
+        str, typer.Option(help="Address and port of the console; port 0 for any free one.")
+    ] = "127.0.0.1:8080",
     headless: Annotated[bool, typer.Option("--headless", help="Without the console.")] = False,
     for_: Annotated[
         str | None, typer.Option("--for", help="Stop by itself after living this long, history not counted: 30s.")

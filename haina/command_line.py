@@ -102,6 +102,8 @@ DataOption = Annotated[Path, typer.Option("--data", help="Folder for what this c
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?\Z")
+_LONGEST_S = 100 * 365.25 * 86_400.0
+_LAST_MS = 9_000_000_000_000  # as `haina.contract.measurement.TIME_MS`
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -116,7 +118,10 @@ def duration_s(text: str, option: str) -> float:
     match = _DURATION.match(text.strip())
     if match is None:
         fail(f"{option} {text!r} is not a duration; say 30s, 5m, 24h or 2d")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST_S:
+        fail(f"{option} {text!r} is longer than 100 years")
+    return seconds
 
 
 def local_time_ms(text: str, option: str) -> int:
@@ -127,7 +132,14 @@ def local_time_ms(text: str, option: str) -> int:
         fail(f"{option} {text!r} is not an ISO 8601 time such as 2026-03-02T00:00+08:00")
     if moment.tzinfo is None:
         fail(f"{option} {text!r} has no zone; write {text}+08:00 for Shanghai, or Z for UTC")
-    return round(moment.timestamp() * 1000)
+    return in_range_ms(round(moment.timestamp() * 1000), f"{option} {text!r}")
+
+
+def in_range_ms(time_ms: int, what: str) -> int:
+    """The time itself, if a reading can have it; else end the command."""
+    if not 0 <= time_ms <= _LAST_MS:
+        fail(f"{what} is not between 1970 and 2255")
+    return time_ms
 
 
 def stderr_console() -> "Console":

@@ -11,6 +11,7 @@ ledger with the store, what was lost or doubled.
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -101,7 +102,7 @@ class Demo:
         began_s = time.monotonic()
         screen = Console(stderr=self.as_json or self.listen is None)
         if self.listen is not None:
-            _check_listen(self.listen)
+            self.listen = _checked_listen(self.listen)
         with self._folder(), self._signals():
             try:
                 with _taking_ports():
@@ -361,17 +362,24 @@ class Demo:
                 time.sleep(0.01)
 
 
-def _check_listen(listen: str) -> None:
+def _checked_listen(listen: str) -> str:
+    """Where the console can listen, with a free port for port 0. Raises DemoFailed."""
     try:
         host, port = host_port(listen)
     except NotHostPort as wrong:
         raise DemoFailed(f"--listen {wrong}") from None
-    if not _is_free(host, port):
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            return f"{listen.rpartition(':')[0]}:{probe.getsockname()[1]}"
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            why = str(error.strerror).partition(" (")[0]
+            raise DemoFailed(f"cannot listen on {listen}: {why}; choose another --listen") from None
         other = f"{host}:{port + 1}"
         raise DemoFailed(
             f"port {port} is in use; stop what uses it, or choose another: "
             f"make demo LISTEN={other}, or haina demo --listen {other}"
-        )
+        ) from None
 
 
 def _end_with_parent() -> None:

@@ -20,10 +20,12 @@ from haina.command_line import (
     KeyOption,
     duration_s,
     fail,
+    in_range_ms,
     local_time_ms,
     loop_factory,
     run_until_signalled,
 )
+from haina.store_url import is_web_address
 from simulator.credentials_command import app as credentials_app
 from simulator.validation.command import app as validation_app
 
@@ -115,6 +117,8 @@ def simulate(
         return
     if commands is not None:
         fail("--commands goes with --to; on a broker, commands come over MQTT")
+    if wait_for and not is_web_address(wait_for):
+        fail("--wait-for must be http://host:port/healthz or https://…, without user or password")
     import time
 
     from haina.credentials import BadCredentials, read_accounts, trusting
@@ -122,7 +126,8 @@ def simulate(
     from simulator.run import LiveRun, RunFolderTaken, begin
 
     now_ms = time.time_ns() // 1_000_000
-    start_ms = local_time_ms(start, "--start") if start else now_ms - round(duration_s(history, "--history") * 1000)
+    past_ms = round(duration_s(history, "--history") * 1000)
+    start_ms = local_time_ms(start, "--start") if start else in_range_ms(now_ms - past_ms, "what --history begins with")
     if start_ms > now_ms and not future:
         fail(f"--start {start} is in the future; add --future if that is meant")
     try:
@@ -135,10 +140,11 @@ def simulate(
             start_ms=state.start_ms,
             wall_ms=now_ms,
             live_from_ms=local_time_ms(live_from, "--live-from") if live_from else None,
-            end_ms=None if wanted_s is None else state.start_ms + round(wanted_s * 1000),
+            end_ms=None if wanted_s is None else _end_ms(state.start_ms, wanted_s),
             speed=speed,
             future=future,
         )
+        data.mkdir(parents=True, exist_ok=True)
     except (BadCredentials, BadSpeed, RunFolderTaken) as error:
         fail(str(error))
     except OSError as error:
@@ -204,6 +210,10 @@ def _show_history() -> Iterator[Any]:
         bar.stop()
 
 
+def _end_ms(start_ms: int, wanted_s: float) -> int:
+    return in_range_ms(start_ms + round(wanted_s * 1000), "the end of the run, by --duration,")
+
+
 def _simulate_to_file(
     town_plan: Any, seed: int, start_ms: int, wanted_s: float, to: Path, commands: Path | None
 ) -> None:
@@ -214,17 +224,26 @@ def _simulate_to_file(
     from simulator.run import RunState, read_commands, record
 
     state = RunState.new(town_plan.name, seed, start_ms)
-    end_ms = start_ms + round(wanted_s * 1000)
+    end_ms = _end_ms(start_ms, wanted_s)
     try:
         replay = read_commands(commands) if commands else []
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        fail(f"--commands {commands}: {error.strerror}")
+    except ValueError as error:
         fail(f"--commands: {error}")
+    if to.is_dir():
+        fail(f"--to {to}: Is a directory")
     part = to.with_name(to.name + ".part")
+    if str(to) != "-":
+        try:
+            part.touch()
+        except OSError as error:
+            fail(f"--to {to}: {error.strerror}")
     said = TextColumn("{task.fields[count]:,} readings")
+    console = stderr_console()
+    columns = (TextColumn("simulating"), BarColumn(), said, TimeRemainingColumn())
     try:
-        with Progress(
-            TextColumn("simulating"), BarColumn(), said, TimeRemainingColumn(), console=stderr_console(), transient=True
-        ) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("", total=end_ms - start_ms, count=0)
 
             def show(now_ms: int, count: int) -> None:
@@ -243,6 +262,7 @@ def _simulate_to_file(
     except BrokenPipeError:
         raise typer.Exit(1) from None
     except OSError as error:
+        part.unlink(missing_ok=True)
         fail(f"--to {to}: {error.strerror or error}", code=1)
     typer.echo(f"{count:,} readings written to {to}", err=True)
 

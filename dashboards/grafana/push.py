@@ -6,14 +6,13 @@ Everything has a fixed uid, so pushing again replaces what was pushed before. A 
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from grafana_client.api import GrafanaApi
-from grafana_client.client import GrafanaBadInputError, GrafanaClientError, GrafanaException
+from grafana_client.client import GrafanaBadInputError, GrafanaClientError, GrafanaException, GrafanaServerError
 
 from dashboards.grafana.render import FOLDER_UID, dashboards
 from dashboards.text import Language
-from haina.store_url import StoreURL
+from haina.store_url import StoreURL, is_web_address
 
 DATA_SOURCE_UID = "haina-influxdb"
 TIMEOUT_S = 15.0
@@ -36,10 +35,9 @@ def push(
     said: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Push folder, dashboards and, when `influx` is given, the data source. Raises PushRefused."""
-    parts = urlsplit(grafana)
-    if parts.username is not None:
+    if "@" in grafana:
         raise NotPushable("the URL must hold no user or password; set HAINA_GRAFANA_TOKEN instead")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not is_web_address(grafana):
         raise NotPushable(f"--grafana takes a URL such as http://127.0.0.1:3000, got {grafana[:200]!r}")
     api: Any = GrafanaApi.from_url(grafana, credential=token or None, timeout=TIMEOUT_S)  # untyped below this call
     try:
@@ -58,8 +56,19 @@ def push(
         ) from None
     except GrafanaClientError as refused:
         raise PushRefused(f"{grafana} refused: {refused.message}{_way_out(refused.status_code)}") from None
-    except (GrafanaException, OSError) as failed:
+    except GrafanaServerError as failed:
         raise PushRefused(f"{grafana} cannot be used: {failed}") from None
+    except (GrafanaException, OSError) as failed:
+        raise PushRefused(f"no Grafana answers at {grafana} ({_cause(failed)})") from None
+
+
+def _cause(failed: Exception) -> str:
+    """What the last of the libraries below said: requests and urllib3 wrap it in addresses of their objects."""
+    said = str(failed)
+    for known in ("Connection refused", "Failed to resolve", "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"):
+        if known in said:
+            return known.replace("_", " ").lower()
+    return said
 
 
 def _way_out(status_code: int) -> str:

@@ -50,6 +50,8 @@ def validate(
     for option, folder in (("--html", to_html), ("--json", None if to_json in {None, "-"} else Path(to_json or ""))):
         if folder is not None and not folder.absolute().parent.is_dir():
             fail(f"{option} {folder}: there is no folder {folder.parent}")
+        if folder is not None and folder.is_dir():
+            fail(f"{option} {folder}: Is a directory")
     data = os.environ.get("HAINA_DATA")
     settings = Settings(seed=seed, quick=quick, recordings=Path(data) if data else None)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

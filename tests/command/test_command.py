@@ -19,6 +19,8 @@ from haina.command import compose
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = get_command(compose())
 
+MINUTE = ["--start", "2026-03-02T00:00Z", "--duration", "1m"]
+
 
 def haina(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -98,7 +100,44 @@ def test_variables_of_the_demo_are_those_one_guesses(tmp_path: Path) -> None:
         (["simulate", "--speed", "-3"], "speed is 0"),
         (["simulate", "--broker", "http://x"], "mqtt://"),
         (["simulate", "--to", "x.jsonl"], "give --start and --duration"),
+        (["simulate", "--start", "0001-01-01T00:00Z"], "not between 1970 and 2255"),
+        (["simulate", "--start", "9999-12-31T00:00Z", "--future"], "not between 1970 and 2255"),
+        (["simulate", "--history", "99999d"], "longer than 100 years"),
+        (["simulate", "--wait-for", "soon"], "--wait-for must be http://"),
+        (["simulate", "--to", ".", *MINUTE], "Is a directory"),
+        (
+            ["simulate", "--to", "nowhere/x.jsonl", "--start", "2026-03-02T00:00Z", "--duration", "1m"],
+            "No such file or directory",
+        ),
+        (
+            [
+                "simulate",
+                "--to",
+                "x.jsonl",
+                "--commands",
+                "nowhere",
+                "--start",
+                "2026-03-02T00:00Z",
+                "--duration",
+                "1m",
+            ],
+            "nowhere: No such file or directory",
+        ),
         (["demo", "--for", "ever"], "not a duration"),
+        (["demo", "--listen", "192.0.2.1:8080"], "Cannot assign requested address"),
+        (["broker", "--listen", "192.0.2.1:1883"], "Cannot assign requested address"),
+        (["store", "--memory-limit", "0"], "64MiB or more"),
+        (["collect", "--client-id", ""], "--client-id must be 1 to 65,535 bytes"),
+        (["console", "--store", "null:"], "there is nothing to show"),
+        (["export", "h0001", "--to", "h0001.zip", "--run", "."], "there is no run in ."),
+        (["export", "h0001", "--to", "nowhere/h0001.zip", "--store", "null:"], "there is no folder nowhere"),
+        (["forget", "h0001", "--yes", "--data", "."], "there is no journal in ."),
+        (["dashboards", "push", "--grafana", "http://127.0.0.1:99999"], "takes a URL such as"),
+        (
+            ["dashboards", "push", "--grafana", "http://127.0.0.1:1"],
+            "no Grafana answers at http",
+        ),
+        (["validate", "--json", ".", "--only", "thinning"], "Is a directory"),
         (["demo", "--listen", "8080"], "host:port"),
         (["broker", "--listen", "1883"], "host:port"),
         (["contract", "poem"], "docs, topics, asyncapi, tables or schema"),
@@ -163,7 +202,8 @@ def test_a_settings_file_reaches_every_command_and_the_logs(tmp_path: Path) -> N
     assert "0 durable" in answer.stdout
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, ended_by: signal.Signals) -> None:
     target = tmp_path / "out.jsonl"
     day = ["simulate", "--seed", "7", "--start", "2026-03-02T00:00+08:00", "--to", str(target)]
     assert haina(*day, "--duration", "10m").returncode == 0
@@ -176,7 +216,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     deadline_s = time.monotonic() + 60
     while not (tmp_path / "never.jsonl.part").exists() and time.monotonic() < deadline_s:
         time.sleep(0.05)
-    interrupted.send_signal(signal.SIGINT)
+    interrupted.send_signal(ended_by)
     try:
         interrupted.communicate(timeout=60)
     finally:

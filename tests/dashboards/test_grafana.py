@@ -261,7 +261,7 @@ def test_a_refusal_is_one_sentence(refusal, sentence):
 def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_1():
     ended = CliRunner().invoke(app, ["dashboards", "push", "--grafana", "http://127.0.0.1:9"])
     assert ended.exit_code == 1
-    assert "http://127.0.0.1:9 cannot be used" in ended.output
+    assert "no Grafana answers at http://127.0.0.1:9 (connection refused)" in ended.output
 
 
 @pytest.mark.parametrize(

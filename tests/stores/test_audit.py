@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -271,10 +272,13 @@ def test_the_command_says_yes_no_or_why_not(kept_in_duckdb: Kept, tmp_path: Path
 
     more = [*points, replace(points[0], seq=61, time_ms=points[0].time_ms + 3_600_000)]
     ledger = str(write_ledger(tmp_path / "more.sent", more))
-    code, printed, _ = run_audit("--sent", ledger, *store)
+    code, printed, complained = run_audit("--sent", ledger, *store)
     assert code == 1
     assert "1 lost" in printed
     assert "device-0" in printed
+    assert "the run is under way" in complained  # for the ledger has just been written
+    os.utime(ledger, (time.time() - 60, time.time() - 60))
+    assert run_audit("--sent", ledger, *store)[2] == ""
 
     (tmp_path / "no.sent").write_text("nonsense\n")
     for arguments, sentence in (
