@@ -39,8 +39,9 @@ MAX_DEAD_LETTER_BYTES: Final = 16 * 1024 * 1024
 TRIM_ROWS: Final = 10_000
 """Rows that leave in one transaction, lest a commit wait for long behind them."""
 
-_WAL_BYTES: Final = 8 * 1024 * 1024
-"""A log of this size is checkpointed."""
+_WAL_BYTES: Final = 32 * 1024 * 1024
+"""A log of this size is checkpointed. With 8 MiB a point took 7 % more: a page that is written again before the log is
+full is copied once."""
 
 _VACUUM_PAGES: Final = 16_384
 """More free pages than this (64 MiB) are given back to the file system, a quarter of them at a time."""

@@ -217,8 +217,9 @@ _QOS_2_PACKETS = frozenset({0x50, 0x62, 0x70})  # PUBREC, PUBREL, PUBCOMP
 
 _PUBLISH_HEAD = struct.Struct(">BBBH").unpack_from  # type, remaining length in two bytes, length of the topic
 _PACKET_ID = struct.Struct(">H").unpack_from
+_USUAL_BYTES = 3 + 16_383  # no packet with a remaining length of two bytes is larger
 
-_PUBACK_HEADER = 0x4002  # type and remaining length of a PUBACK, as the first half of its four bytes
+_PUBACK_HEADER = bytes((_PUBACK, 2, 0, 0))  # type and remaining length of a PUBACK, and room for its packet id
 # Possessive, so that a run of any length costs no backtracking state.
 _PUBACK_RUN = re.compile(rb"(?:@\x02..)++", re.DOTALL)
 
@@ -290,7 +291,7 @@ class Decoder:
         limit = self._max_packet_bytes
         size = len(data)
         self._needed_bytes = 0
-        usual = run_first = -1  # the first byte of each packet of the run, and the same if it is one at QoS 1
+        usual = run_first = -1  # the first byte of each packet of the run, and the same if the shorter way is for them
         topics, payloads, packet_ids = list[bytes](), list[bytes](), list[int]()
         add_topic, add_payload, add_packet_id = topics.append, payloads.append, packet_ids.append
         while position + 2 <= size:
@@ -304,9 +305,9 @@ class Decoder:
                         end = position + 2 + length
                     else:
                         topic_start = position + 5
-                        end = position + 3 + (length & 127 | more << 7) if more < 128 else size + 1
+                        end = position + length - 125 + (more << 7) if more < 128 else size + 1
                     topic_end = topic_start + topic_bytes
-                    if topic_start < topic_end <= end - 2 and end <= size and end - position <= limit:
+                    if topic_bytes and topic_end + 2 <= end <= size:
                         (packet_id,) = id_at(data, topic_end)
                         if packet_id:
                             add_topic(data[topic_start:topic_end])
@@ -360,7 +361,7 @@ class Decoder:
                 if topic_end == topic_start:
                     raise MalformedPacket("a PUBLISH with an empty topic")
                 if first != run_first:
-                    run_first, usual = first, first if qos else -1
+                    run_first, usual = first, first if qos and limit >= _USUAL_BYTES else -1
                     topics, payloads, packet_ids = [], [], []
                     add_topic, add_payload, add_packet_id = topics.append, payloads.append, packet_ids.append
                     append(Publishes(qos, retain, dup, topics, payloads, packet_ids))
@@ -611,15 +612,16 @@ def encode_publishes(
 
 def encode_pubacks(packet_ids: Sequence[int]) -> bytes:
     """PUBACKs, one after another. Raises `MalformedPacket` for a packet id that is none."""
-    halves = [_PUBACK_HEADER] * (2 * len(packet_ids))
-    halves[1::2] = packet_ids
+    count = len(packet_ids)
     try:
-        packed = struct.pack(f">{len(halves)}H", *halves)
+        ids = struct.pack(f">{count}H", *packet_ids)
     except struct.error:
-        packed = b""
-    if len(packed) != 2 * len(halves) or 0 in packet_ids:
+        raise MalformedPacket(_BAD_PACKET_ID) from None
+    if 0 in packet_ids:
         raise MalformedPacket(_BAD_PACKET_ID)
-    return packed
+    packed = bytearray(_PUBACK_HEADER * count)
+    packed[2::4], packed[3::4] = ids[::2], ids[1::2]
+    return bytes(packed)
 
 
 def encode(packet: Packet | Publish) -> bytes:

@@ -15,9 +15,7 @@ from tests.mqtt.inbox import open_inbox, send_all
 def test_a_port_in_use_is_one_sentence() -> None:
     with embedded_broker() as broker, pytest.raises(PortInUse) as error:
         run_embedded_broker(port=broker.port)
-    assert str(error.value) == (
-        f"something listens on 127.0.0.1:{broker.port} already: stop it, or choose another port for the broker"
-    )
+    assert str(error.value) == f"something listens on 127.0.0.1:{broker.port} already"
 
 
 def test_an_address_of_another_machine_is_an_os_error() -> None:

@@ -225,6 +225,8 @@ def test_this_connection_hears_through_a_real_broker_what_paho_publishes(
         paho.connect_async(broker.host, broker.port)
         paho.loop_start()
         try:
+            while not paho.is_connected():  # noqa: ASYNC110 - what is published before may come after what is published then
+                await asyncio.sleep(0.01)
             for number in range(500):
                 paho.publish(f"{name}/海纳", b"%d" % number, qos=1)
             await inbox.until(lambda inbox: len(inbox.messages) >= 500)
