@@ -33,9 +33,9 @@ app = typer.Typer()
 
 DEFAULT_HTTP = "127.0.0.1:8791"
 
-# A reading in flight is a few tracked tuples that never form a cycle; looking at them after every 700 allocations
-# took a quarter of the CPU time of a message (measured with benchmarks/collector.py).
-GC_THRESHOLD = 50_000
+GC_S = 60.0
+"""How often garbage is looked for. A reading in flight is a few tracked tuples that never form a cycle: looking at them
+after every 700 allocations took a quarter of the CPU time of a message, after every 50,000 still 1 %."""
 
 MAX_CLIENT_ID_BYTES = 65_535  # MQTT 3.1.1, 1.5.3
 
@@ -138,9 +138,11 @@ def collect(
                     raise
                 await asyncio.sleep(0.2)  # `haina forget` is at the journal, and not for long
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
+        gc.disable()
+        collecting = asyncio.create_task(_collect_garbage())
         async with run_until_signalled(collector.stop):
             await collector.run(lambda: typer.echo(_first_line(settings, collector.http_url)))
+        collecting.cancel()
         if collector.ends_to_forget:
             http = collector.http_url and urlsplit(collector.http_url).netloc
             await run(replace(settings, http=http), patience_s=FORGETTING_S)
@@ -152,6 +154,12 @@ def collect(
         fail(f"--areas: {error}")
     except (BadStoreURL, CannotStart, JournalUnusable) as error:
         fail(str(error))
+
+
+async def _collect_garbage() -> None:
+    while True:
+        await asyncio.sleep(GC_S)
+        gc.collect()
 
 
 def _first_line(settings: Any, http_url: str | None) -> str:
