@@ -17,6 +17,11 @@ Where raw points were rolled up by the store's retention, or are past the term o
 compare with; those device-minutes are counted as *gone*. Nor are devices compared that the ledger was told to forget,
 and minutes in which a device of others named them.
 
+Of a run that goes on neither side is complete: readings are on their way to the store, and the ledger is written every
+two seconds. So what differs is asked of both sides again, until nothing more of it is put right for SETTLE_S. A
+device-minute that has stayed as it was for all that time is an offence; one that was still changing is *left out*. An
+audit after it has come to rest compares it, and every minute comes to rest: nothing hides behind this for long.
+
 The counting happens in a DuckDB of its own, in memory with a limit and on disk beyond it; only the hashing touches
 each point in Python. Points of boots that no ledger mentions are other runs' and left out.
 """
@@ -36,11 +41,12 @@ import pyarrow as pa
 from collector.duckdb_store.database import device_numbers
 from haina.contract import Measurement, measurement, point_hash, telemetry_payload
 from haina.contract.point import NS_PER_MS
-from haina.ledger import MINUTE_MS, SentMinute, forgotten_devices, read_ledger
+from haina.ledger import MINUTE_MS, SentMinute, forgotten_devices, is_being_written, read_ledger
 from haina.query.reader import Held, Reader
 
 CHUNK_MS = 86_400_000  # how much event time one request for raw points covers
 EXPIRING_S = 600  # what expires while it is compared, and how far clocks may be apart; assumed
+SETTLE_S = 10.0  # well beyond the ledger's two seconds and a gateway's first repetition; assumed
 MEMORY_LIMIT = "512MB"
 _LEDGER_LINES = 50_000  # of a ledger at once
 
@@ -83,6 +89,10 @@ class AuditReport:
     gone_before_ms: int = 0
     forgotten: int = 0  # devices that the ledgers were told to forget
     forgotten_minutes: int = 0  # device-minutes of others, who said something of them
+    under_way: bool = False  # whether a run was still writing a ledger
+    up_to_ms: int = 0  # the newest minute they told of when it began, Unix milliseconds of event time; 0 if it was over
+    left_out: int = 0  # device-minutes up to then that were still changing, not compared
+    left_out_readings: int = 0
 
     @property
     def clean(self) -> bool:
@@ -90,57 +100,110 @@ class AuditReport:
         return self.offences == 0
 
 
-def audit(sent: Iterable[str | Path], reader: Reader, worst: int = 20) -> AuditReport:
+def audit(sent: Iterable[str | Path], reader: Reader, worst: int = 20, settle_s: float = SETTLE_S) -> AuditReport:
     """Compare sent ledgers with a store, naming at most `worst` offending device-minutes.
 
-    Raises OSError and BadLedger for a ledger, StoreUnreachable and QueryRefused for the store.
+    Of a run that goes on, what differs counts when it stayed so for `settle_s`. Raises OSError and BadLedger for a
+    ledger, StoreUnreachable and QueryRefused for the store.
     """
     with tempfile.TemporaryDirectory(prefix="haina-audit-") as spill:
         config: dict[str, Any] = {"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": spill}
         with duckdb.connect(config=config) as count:
-            return _Audit(count).run(sent, reader, worst)
+            return _Audit(count, list(sent), reader).run(worst, settle_s)
 
 
 class _Audit:
     """One comparison under way; devices are numbers in its tables."""
 
-    def __init__(self, count: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, count: duckdb.DuckDBPyConnection, ledgers: Sequence[str | Path], reader: Reader) -> None:
         self._count = count
+        self._ledgers = ledgers
+        self._reader = reader
         self._numbers: dict[Device, int] = {}
-        self._forgotten = 0
-        count.execute(
-            "CREATE TABLE sent (device INT, boot INT, minute INT, "
-            "readings BIGINT, first BIGINT, last BIGINT, hash UBIGINT)"
-        )
-        count.execute("CREATE TABLE stored (device INT, boot INT, minute INT, seq BIGINT, hash UBIGINT)")
+        self._boots: set[int] = set()
 
-    def run(self, sent: Iterable[str | Path], reader: Reader, worst: int) -> AuditReport:
-        for path in sent:
-            self._take_in_ledger(path)
-        held = reader.describe()
+    def run(self, worst: int, settle_s: float) -> AuditReport:
+        under_way = self._under_way()
+        forgotten = sum(map(forgotten_devices, self._ledgers))
+        gone, gone_before_ms, forgotten_minutes = self._compare("compared")
+        [(newest,)] = self._count.execute("SELECT max(minute) FROM sent").fetchall()
+        under_way = under_way or self._under_way()
+        left_out, left_out_readings = self._settle(settle_s) if under_way else (0, 0)
+        return replace(
+            self._report(worst),
+            gone=gone,
+            gone_before_ms=gone_before_ms if gone else 0,
+            forgotten=forgotten,
+            forgotten_minutes=forgotten_minutes,
+            under_way=under_way,
+            up_to_ms=newest * MINUTE_MS if under_way and newest is not None else 0,
+            left_out=left_out,
+            left_out_readings=left_out_readings,
+        )
+
+    def _under_way(self) -> bool:
+        return any(map(is_being_written, self._ledgers))
+
+    def _settle(self, settle_s: float) -> tuple[int, int]:
+        """Ask again about what differs, until nothing of it was put right for that long; what was still changing then.
+
+        Device-minutes and readings, which are taken out of the comparison.
+        """
+        put_right_s = time.monotonic()
+        offences, first, last = self._offences()
+        while offences and time.monotonic() < put_right_s + settle_s:
+            time.sleep(settle_s / 10)
+            self._compare("again", range(first, last + 1))
+            self._count.execute(_TAKE_OVER)
+            before = offences
+            offences, first, last = self._offences()
+            if offences < before:
+                put_right_s = time.monotonic()
+        return self._leave_out_changing(put_right_s)
+
+    def _offences(self) -> tuple[int, int, int]:
+        """How many device-minutes differ, the first and the last minute in which any does."""
+        [(offences, first, last)] = self._count.execute(
+            "SELECT count(*), coalesce(min(minute), 0), coalesce(max(minute), 0) FROM compared WHERE offends"
+        ).fetchall()
+        return offences, first, last
+
+    def _leave_out_changing(self, since_s: float) -> tuple[int, int]:
+        """Take out what differs and has changed since then: device-minutes and readings."""
+        [(minutes, readings)] = self._count.execute(
+            "SELECT count(*), coalesce(sum(greatest(sent, stored)), 0)::BIGINT FROM compared "
+            "WHERE offends AND since > ?",
+            [since_s],
+        ).fetchall()
+        self._count.execute("DELETE FROM compared WHERE offends AND since > ?", [since_s])
+        return minutes, readings
+
+    def _compare(self, table: str, minutes: range | None = None) -> tuple[int, int, int]:
+        """Read both sides, or those minutes of them, and put what each says of a device-minute into a table.
+
+        What could not be compared: device-minutes before retention, when that was, device-minutes that were forgotten.
+        """
+        self._count.execute(_BOTH_SIDES)
+        for path in self._ledgers:
+            self._take_in_ledger(path, minutes)
+        held = self._reader.describe()
         gone_before_ms = max((found.rolled_before_ms for found in held.values()), default=0)
-        if term_s := reader.term_s():
+        if term_s := self._reader.term_s():
             gone_before_ms = max(gone_before_ms, int(time.time() - term_s + EXPIRING_S) * 1000)
         gone_before_ms += -gone_before_ms % MINUTE_MS
         gone = self._leave_out_before(gone_before_ms)
         forgotten_minutes = self._set_forgotten_minutes_aside()
-        boots = {boot for (boot,) in self._count.execute("SELECT DISTINCT boot FROM sent").fetchall()}
-        for name, start_ms, end_ms in self._pieces(held, gone_before_ms):
-            for batch in reader.batches(name, start_ms, end_ms):
-                self._take_in_points(measurement(name), batch, boots)
+        for name, start_ms, end_ms in self._pieces(held, gone_before_ms, minutes):
+            for batch in self._reader.batches(name, start_ms, end_ms):
+                self._take_in_points(measurement(name), batch)
         self._leave_out_forgotten("stored")
-        return replace(
-            self._compare(worst),
-            gone=gone,
-            gone_before_ms=gone_before_ms if gone else 0,
-            forgotten=self._forgotten,
-            forgotten_minutes=forgotten_minutes,
-        )
+        self._count.execute(_COMPARISON.format(table=table, now_s=time.monotonic()))
+        return gone, gone_before_ms, forgotten_minutes
 
     def _set_forgotten_minutes_aside(self) -> int:
         """Take out the minutes that say 0 readings; how many there are."""
         self._count.execute(
-            "CREATE TABLE forgotten AS SELECT DISTINCT device, boot, minute FROM sent WHERE readings = 0"
+            "CREATE OR REPLACE TABLE forgotten AS SELECT DISTINCT device, boot, minute FROM sent WHERE readings = 0"
         )
         self._leave_out_forgotten("sent")
         [(minutes,)] = self._count.execute("SELECT count(*) FROM forgotten").fetchall()
@@ -161,15 +224,21 @@ class _Audit:
         self._count.execute("DELETE FROM sent WHERE minute < ?", [before])
         return int(gone)
 
-    def _take_in_ledger(self, path: str | Path) -> None:
-        self._forgotten += forgotten_devices(path)
+    def _take_in_ledger(self, path: str | Path, minutes: range | None) -> None:
         lines = read_ledger(path)
+        if minutes is not None:
+            lines = (line for line in lines if line.minute in minutes)
         while some := list(islice(lines, _LEDGER_LINES)):
             self._insert("sent", _ledger_columns(some, self._number))
+            self._boots.update(line.boot for line in some)
 
-    def _pieces(self, held: Mapping[str, Held], gone_before_ms: int) -> Iterator[tuple[str, int, int]]:
+    def _pieces(
+        self, held: Mapping[str, Held], gone_before_ms: int, minutes: range | None
+    ) -> Iterator[tuple[str, int, int]]:
         """Which measurements to read, and from when to when: as far as both ledgers and store reach."""
         [(first, last)] = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchall()
+        if minutes is not None:
+            first, last = minutes[0], minutes[-1]
         if first is None:
             return
         first_ms, end_ms = first * MINUTE_MS, (last + 1) * MINUTE_MS
@@ -179,8 +248,8 @@ class _Audit:
             for piece_ms in range(start_ms, stop_ms, CHUNK_MS):
                 yield name, piece_ms, min(piece_ms + CHUNK_MS, stop_ms)
 
-    def _take_in_points(self, declared: Measurement, batch: Any, boots: set[int]) -> None:
-        ours = np.isin(batch.column("boot").to_numpy(), list(boots))
+    def _take_in_points(self, declared: Measurement, batch: Any) -> None:
+        ours = np.isin(batch.column("boot").to_numpy(), list(self._boots))
         if not ours.all():
             batch = batch.filter(pa.array(ours))
         if not batch.num_rows:
@@ -206,8 +275,7 @@ class _Audit:
         self._count.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
         self._count.unregister("incoming")
 
-    def _compare(self, worst: int) -> AuditReport:
-        self._count.execute(_COMPARISON)
+    def _report(self, worst: int) -> AuditReport:
         (totals,) = self._rows(
             "SELECT sum(sent) AS sent, sum(stored) AS stored, sum(lost) AS lost, sum(extra) AS extra, "
             "sum(duplicates) AS duplicates, count(*) FILTER (altered) AS altered, "
@@ -225,7 +293,8 @@ class _Audit:
             area, site, device = names[row.pop("device")]
             minute_ms = row.pop("minute") * MINUTE_MS
             offences.append(Offence(area=area, site=site, device=device, minute_ms=minute_ms, **row))
-        return AuditReport(**{name: total or 0 for name, total in totals.items()}, worst=tuple(offences))
+        sums: dict[str, Any] = {name: total or 0 for name, total in totals.items()}
+        return AuditReport(**sums, worst=tuple(offences))
 
     def _rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         found = self._count.execute(sql, list(parameters))
@@ -260,8 +329,15 @@ def point_hashes(declared: Measurement, batch: Any) -> Iterator[int]:
         yield point_hash(declared.name, telemetry_payload(time_ms, boot, seq, present))
 
 
+_BOTH_SIDES = """
+CREATE OR REPLACE TABLE sent (
+    device INT, boot INT, minute INT, readings BIGINT, first BIGINT, last BIGINT, hash UBIGINT
+);
+CREATE OR REPLACE TABLE stored (device INT, boot INT, minute INT, seq BIGINT, hash UBIGINT)
+"""
+
 _COMPARISON = """
-CREATE TEMP TABLE compared AS
+CREATE OR REPLACE TEMP TABLE {table} AS
 WITH expected AS (
     SELECT device, boot, minute, sum(readings) AS readings, min(first) AS first, max(last) AS last,
         sum(hash) % 18446744073709551616::HUGEINT AS hash
@@ -284,6 +360,16 @@ WITH expected AS (
 )
 SELECT device, boot, minute, sent, stored, sent - matched AS lost, stored - matched AS extra, duplicates,
     unlike AND lost = 0 AND extra = 0 AS altered,
-    lost > 0 OR extra > 0 OR duplicates > 0 OR altered AS offends
+    lost > 0 OR extra > 0 OR duplicates > 0 OR altered AS offends, {now_s}::DOUBLE AS since
 FROM joined
+"""
+
+_TAKE_OVER = """
+CREATE OR REPLACE TEMP TABLE taken AS
+SELECT again.* REPLACE (
+    CASE WHEN (again.sent, again.stored, again.duplicates) = (compared.sent, compared.stored, compared.duplicates)
+    THEN compared.since ELSE again.since END AS since
+) FROM compared JOIN again USING (device, boot, minute) WHERE compared.offends;
+DELETE FROM compared WHERE offends;
+INSERT INTO compared SELECT * FROM taken
 """

@@ -76,9 +76,6 @@ def store(
 LEAST_MEMORY_BYTES = 64 * 1024**2
 """Below it DuckDB cannot even open a file that is not empty. Assumed."""
 
-UNDER_WAY_S = 5.0
-"""A ledger that was written to so lately is that of a run that goes on; it is written every two seconds."""
-
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\Z", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -108,6 +105,9 @@ def audit(
     Counts lost, extra, duplicated and altered readings. Exit code 0 when they are the same, 1 when not, 2 when it could
     not compare.
 
+    The run may go on meanwhile. What differs is then asked for again until it has come to rest; what was still changing
+    after ten seconds is left out and counted, and a later audit compares it.
+
     Example:
 
       haina audit --sent data/demo/run/run.sent \
@@ -119,7 +119,6 @@ def audit(
     from haina.tls import BadCertificate
 
     try:
-        goes_on = any(time.time() - path.stat().st_mtime < UNDER_WAY_S for path in sent)
         with open_reader(store, ca_file=ca_file) as reader:
             report = compare(sent, reader, worst)
     except (BadCertificate, BadStoreURL, BadLedger, StoreError) as problem:
@@ -131,10 +130,9 @@ def audit(
     else:
         _show(report)
     if not report.clean:
-        if goes_on:
+        if report.under_way and report.lost:
             typer.echo(
-                "haina: the run is under way: what it says in these seconds may not be in both yet; pause or stop the "
-                "town and compare again",
+                "haina: the run is under way: what the store lacks may be pending yet (haina status); compare again",
                 err=True,
             )
         raise typer.Exit(1)
@@ -219,6 +217,12 @@ def _show(report: "AuditReport") -> None:
         f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
         f"{report.altered} altered minutes."
     )
+    if report.under_way:
+        up_to = datetime.fromtimestamp(report.up_to_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+        print(
+            f"The run is under way: compared up to {up_to} UTC (town time); left out {report.left_out} device-minutes "
+            f"({report.left_out_readings} readings) that were still changing."
+        )
     if report.unchecked:
         print(
             f"Whether the {report.unchecked} readings stored in minutes that also lost or gained some are unaltered "

@@ -20,11 +20,15 @@ line end was torn by a crash and is not counted.
 
 Writing costs a comparison and three additions per reading; minutes leave in batches. What was recorded since the last
 `flush` is lost if the process is killed, and the audit then shows those readings as extra: flush before you report.
+
+While a run has its ledger open it holds a shared lock on the file, so that an audit can tell whether the run goes on
+(`is_being_written`): a ledger is behind its run by what was recorded since the last flush.
 """
 
+import fcntl
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
@@ -93,6 +97,8 @@ class SentLedger:
         self._finished: list[object] = []
         self._devices: dict[tuple[str, str, str], SentDevice] = {}
         self._file = self.path.open("ab")
+        with suppress(OSError):  # on a file system without locks nobody can tell that the run goes on
+            fcntl.flock(self._file, fcntl.LOCK_SH)
         _drop_torn_tail(self.path)
         self._finished.append({"sent": FORMAT, "run": run, "boot": boot, "scenario": scenario, "start_ms": start_ms})
         self._write()
@@ -132,6 +138,18 @@ class SentLedger:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_being_written(path: str | Path) -> bool:
+    """Whether a run of this machine has the ledger open. Raises OSError when the file cannot be opened."""
+    with Path(path).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _drop_torn_tail(path: Path) -> None:

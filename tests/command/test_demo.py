@@ -116,6 +116,24 @@ def test_ctrl_c_stops_everything_within_5_seconds_and_leaves_only_the_data_folde
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "one-place.yaml"]
 
 
+def test_the_audit_of_a_running_demo_is_clean_and_says_up_to_when(tmp_path: Path) -> None:
+    """Fast, so that there is always something that the store has and the ledger does not tell yet."""
+    data = tmp_path / "data"
+    with running_demo(data, "--headless", "--history", "6h", "--speed", "60") as demo:
+        commands = [Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in children(demo.pid)]
+        [store] = [command for command in commands if "store" in command]
+        url = f"duckdb+http://{store[store.index('--listen') + 1]}"
+        for _ in range(3):
+            audit = subprocess.run(
+                [sys.executable, "-m", "haina", "audit", "--sent", str(data / "run" / "run.sent"), "--store", url],
+                capture_output=True, text=True, check=False, timeout=90,
+            )  # fmt: skip
+            assert audit.returncode == 0, audit.stdout + audit.stderr
+            assert ": 0 lost, 0 extra, 0 duplicates, 0 altered minutes." in audit.stdout
+            assert re.search(r"under way: compared up to 20.* UTC \(town time\); left out \d+ device-", audit.stdout)
+            assert audit.stderr == ""
+
+
 def test_two_demos_that_start_together_take_different_ports(tmp_path: Path) -> None:
     turn = os.open(tempfile.gettempdir(), os.O_RDONLY)
     fcntl.flock(turn, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haina.ledger import HASH_MASK, MINUTE_MS, BadLedger, SentLedger, SentMinute, read_ledger
+from haina.ledger import HASH_MASK, MINUTE_MS, BadLedger, SentLedger, SentMinute, is_being_written, read_ledger
 
 START_MS = 1_790_035_200_000
 
@@ -109,6 +109,14 @@ def test_minutes_reach_the_file_before_it_is_closed(tmp_path: Path) -> None:
     assert len(list(read_ledger(path))) >= 3_000
     ledger.close()
     assert len(list(read_ledger(path))) == 5_001
+
+
+def test_whether_a_run_goes_on_can_be_told_from_its_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "run.sent"
+    with SentLedger(path, run="r-1", boot=1), SentLedger(path, run="r-1", boot=2):
+        assert is_being_written(path)
+        assert is_being_written(path), "asking changes nothing"
+    assert not is_being_written(path)
 
 
 @pytest.mark.parametrize(
