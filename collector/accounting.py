@@ -30,7 +30,7 @@ All of this is a pure function of the readings in the order they were journaled 
 them, so it survives kill -9: a snapshot, and the journal since.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from haina.contract import Point, Topic, TopicClass, Watermark, encode
@@ -467,8 +467,12 @@ class Accounting:
             notes.taken_over.append((key, boot, through))
             self.touch(device)
 
-    def give_up_stale(self, now_s: float, after_s: float, notes: Notes) -> int:
+    def give_up_stale(
+        self, now_s: float, after_s: float, notes: Notes, may: Callable[[str], bool] = lambda area: True
+    ) -> int:
         """Give up holes that have stood for `after_s` seconds while nothing was said again; answer how many readings.
+
+        Only in areas in which we `may`.
 
         A gateway says again in order, and on a slow line that takes long. While a hole of the site is being filled, or
         what is said again is known already, the turn of its other holes will come: to give one up before would let
@@ -478,7 +482,7 @@ class Accounting:
         for device in self.devices.values():
             for index, sequence in enumerate(device.sequences):
                 mark = sequence.mark
-                if not sequence.above:
+                if not sequence.above or not may(device.site.area):
                     sequence.mark = None
                 elif mark is None or sequence.contiguous >= mark.through:
                     sequence.watch_hole(now_s, sequence.highest)

@@ -362,12 +362,14 @@ class Ingest:
         self._seal()
         return refused
 
-    def give_up_stale(self, now_s: float, after_s: float) -> tuple[int, list[DeviceKey]]:
+    def give_up_stale(
+        self, now_s: float, after_s: float, may: Callable[[str], bool] = lambda area: True
+    ) -> tuple[int, list[DeviceKey]]:
         """Give up old holes (`Accounting.give_up_stale`): how many readings, and whose.
 
         The note stands after the readings taken so far.
         """
-        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes)
+        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes, may)
         devices = list(dict.fromkeys(key for key, _, _ in self._notes.given_up))
         if given_up:
             self._seal()

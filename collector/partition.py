@@ -1,10 +1,10 @@
 """Which areas a collector serves, and how an area moves to another collector with nothing lost and nothing doubled.
 
 *Handing over.* A collector that is started again without an area it had served hears it on as long as readings are
-missing in between, for no watermark can say what came beyond a hole. Then it unsubscribes, takes what its session still
-brings, and goes on telling the area's watermarks until all of that is durable (should it have holes after all, it hears
-the area again until they are filled or given up). Then it says that the area is handed over, and never speaks for it
-again. Its journal still ships what it has.
+missing in between, for no watermark can say what came beyond a hole. Then it unsubscribes, takes what its session
+still brings, and goes on telling the area's watermarks until all of that is durable; should there be holes after all,
+it hears the area again. It gives none up, and waits for none longer than a minute (twice `--give-up`). Then it says
+that the area is handed over, and never speaks for it again. Its journal still ships what it has.
 
 *Taking over.* A collector that is new to an area first reads the watermarks that the broker retains and begins every
 device there: what they cover is the last collector's, what comes after is new. Readings that were said while nobody
@@ -12,8 +12,9 @@ listened are covered by no watermark, so their gateways say them again. Where th
 gateway has not: its status says what it was told and has let go of. One that comes later says so then (`Ingest.take`).
 
 Which areas are served is part of the journal. So a kill -9 anywhere in between only means that the step is done again,
-and a restart without a change does none of this. If the two overlap after all, both have some readings, which the same
-store holds once, by their keys; the counters of the two then add up to more.
+and a restart without a change does none of this. If the two overlap after all, or the first has waited for a hole in
+vain and has readings beyond it, both have some, which the same store holds once, by their keys; the counters of the two
+then add up to more.
 """
 
 import asyncio
@@ -68,9 +69,13 @@ class Partition:
         """Whether this collector tells the watermarks of that area."""
         return any(name in areas for areas in (self.wanted, self.leaving) for name in (area, ALL))
 
+    def keeps(self, area: str) -> bool:
+        """Whether this collector goes on with that area."""
+        return area in self.wanted or ALL in self.wanted
+
     def leaves(self, area: str) -> bool:
         """Whether the area is about to be handed over."""
-        return area not in self.wanted and (area in self.leaving or ALL in self.leaving)
+        return not self.keeps(area) and (area in self.leaving or ALL in self.leaving)
 
     @property
     def filters(self) -> list[str]:

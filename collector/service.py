@@ -37,7 +37,15 @@ from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
 from haina.listen import NotHostPort, host_port
-from haina.mqtt import BrokerAddress, ConnectionClosed, ConnectOptions, NoReply, Publishes, stay_connected
+from haina.mqtt import (
+    BrokerAddress,
+    ConnectionClosed,
+    ConnectOptions,
+    NoReply,
+    Publishes,
+    SubscriptionRefused,
+    stay_connected,
+)
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
 from haina.store_url import COLLECTOR_TOKEN, collector_token, is_loopback
@@ -306,35 +314,49 @@ class Collector:
         self._areas_changed = True
 
     async def _hand_over(self, connection: BrokerConnection) -> None:
-        """Leave areas: hear them until no reading is missing in between, then no more, and end when all is told.
+        """Leave areas: hear them until nothing is missing in between, then no more, and end when all that came is told.
 
-        No watermark can say what came beyond a hole: whoever takes over would take it as well. Raises `MQTTError`.
+        No watermark can say what came beyond a hole: whoever takes over will have that as well. So holes are waited
+        for, twice as long as elsewhere, and none is given up: what was said while the area was not heard, its gateway
+        must go on to say. Raises `MQTTError`.
         """
         partition, loop = self.partition, self._loop
         hears = None if self._session_present else False  # a session knows what it had subscribed to, and we do not
-        quiet_s, readings_before, told_before = 0.0, -1, 0
+        end_s = loop.time() + 2 * self.settings.give_up_s
+        looks, quiet_s, readings_before, told_before = 0, 0.0, -1, 0
         while partition.leaving and connection.is_open:
             sites = {site.topic: site for site in self.accounting.sites.values() if partition.leaves(site.area)}
             devices = [device for site in sites.values() for device in site.devices]
             missing = sum(device.waited_for for device in devices)
             readings = sum(device.received + device.duplicates for device in devices)
             waiting = itertools.chain(self._ready, *((key for key, _ in due) for _, due in self._outbox))
-            is_told = not (any(site.owed for site in sites.values()) or any(topic in sites for topic, _ in waiting))
+            is_told = not (
+                any(device.touched for device in devices)
+                or any(site.owed for site in sites.values())
+                or any(topic in sites for topic, _ in waiting)
+            )
+            waits = missing > 0 and loop.time() < end_s
+            looks = 0 if waits or self._paused else looks + 1
             if self._paused:
                 readings_before = -1
-            elif hears != (missing > 0):
-                hears = missing > 0
-                if hears:
-                    self._log.info("areas are heard until nothing of them is missing in between", missing=missing)
+            elif waits and not hears:
+                self._log.info("areas are heard until nothing of them is missing in between", missing=missing)
+                try:
                     await connection.subscribe(partition.leaving_filters)
-                    self.accounting.forgive()
-                else:
-                    await self._leave(connection)
-                readings_before = -1
+                    hears = True
+                except SubscriptionRefused as refused:
+                    self._log.warning("what is missing in areas that are left cannot be heard", reason=str(refused))
+                    end_s = loop.time()
+            elif looks > 1 and hears is not False:  # not at the first look: its session may have more for us
+                await self._leave(connection)
+                hears, readings_before = False, -1
             elif readings != readings_before or not is_told:
                 quiet_s, readings_before, told_before = loop.time(), readings, self._told
-            elif not hears and loop.time() - quiet_s >= HANDED_OVER_S and self._acknowledged >= told_before:
+            elif hears is False and loop.time() - quiet_s >= HANDED_OVER_S and self._acknowledged >= told_before:
                 areas = sorted(partition.leaving)
+                if missing:
+                    beyond = sum(len(sequence.above) for device in devices for sequence in device.sequences)
+                    self._log.warning("who takes the areas will have readings beyond those missing too", beyond=beyond)
                 self._log.info("areas are handed over; another collector may take them", areas=areas)
                 partition.leaving = frozenset()
                 self._areas_changed = True
@@ -639,7 +661,7 @@ class Collector:
 
     def _sweep(self, now_s: float) -> None:
         if self.broker_reason is None and not self._paused:
-            given_up, devices = self.ingest.give_up_stale(now_s, self.settings.give_up_s)
+            given_up, devices = self.ingest.give_up_stale(now_s, self.settings.give_up_s, self.partition.keeps)
             if given_up:
                 named = ["/".join(device) for device in devices[:NAMED]]
                 self._log.warning(

@@ -61,7 +61,7 @@ class InfluxStore:
             return
         try:
             body = [f"{lines(points[at : at + PART_POINTS])}\n".encode() for at in range(0, len(points), PART_POINTS)]
-        except (UnicodeEncodeError, ValueError, KeyError, TypeError) as wrong:
+        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             raise StoreRefused(f"a point cannot become line protocol: {wrong}") from None
         status, headers, answer = self._post(body)
         if status != 204:

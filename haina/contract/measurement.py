@@ -18,7 +18,7 @@ Value = float | int | bool | str | None
 MAX_TEXT_CHARS = 64
 INT_LIMIT = 2**53 - 1  # what JSON readers everywhere keep exactly
 
-_FREE_TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_FREE_TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 _PYTHON_TYPE: dict[FieldType, type] = {"float": float, "int": int, "bool": bool, "str": str}
 
 

@@ -65,14 +65,14 @@ def lines(points: Iterable[Point]) -> str:
 
 
 _TEXT_FORMS: dict[FieldType, str] = {
-    "float": "{%s!r}", "int": "{%s}i", "bool": '{"1i" if %s else "0i"}', "str": '"{_escape(%s)}"',
+    "float": "{%s!r}", "int": "{%s}i", "bool": "{bools[%s]}", "str": '"{_escape(%s)}"',
 }  # fmt: skip
 
 FEW_DECIMALS = 2
 MAX_FLOAT_TEXTS = 20_000  # some 2 MB for a measurement
 
 
-class _FloatTexts(dict[float, str]):
+class FloatTexts(dict[float, str]):
     """The texts of floats with few decimals, remembered: making one takes three times as long as looking it up."""
 
     def __missing__(self, value: float) -> str:
@@ -95,7 +95,7 @@ def _line_writer(name: str) -> Callable[[list[Point]], list[str]]:
     Nothing else that the collector does for a reading costs as much, and half of that was asking of each field what its
     declaration knows already. The source is one comprehension around one f-string, in which fields look like
 
-        steps={f1}i,{"" if f3 is None else f'heart_rate_bpm={texts[f3]},'}
+        worn={bools[f0]},{"" if f3 is None else f'heart_rate_bpm={texts[f3]},'}
     """
     said = []
     for number, field in enumerate(measurement(name).fields):
@@ -108,7 +108,7 @@ def _line_writer(name: str) -> Callable[[list[Point]], list[str]]:
         f"boot={{point.boot}}i,seq={{seq}}i {{point.time_ms * {NS_PER_MS} + seq % {NS_PER_MS}}}'''\n"
         f"        for point in points for seq in (point.seq,) for {names}in (point.values,)\n    ]\n"
     )
-    made: dict[str, Any] = {"_escape": _escape, "texts": _FloatTexts()}
+    made: dict[str, Any] = {"_escape": _escape, "texts": FloatTexts(), "bools": {True: "1i", False: "0i"}}
     exec(source, made)
     writer: Callable[[list[Point]], list[str]] = made["lines"]
     return writer

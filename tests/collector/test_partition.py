@@ -21,14 +21,16 @@ import pytest
 from collector.accounting import Accounting, Notes
 from collector.partition import ALL, Partition
 from collector.report import Choice
-from collector.service import Collector, Settings
+from collector.service import GAP_SWEEP_S, Collector, Settings
 from haina.contract import BadTopic, Command, Status, Watermark, decode, encode
-from haina.mqtt import BrokerAddress
+from haina.mqtt import BrokerAddress, Publish
+from haina.mqtt.codec import PubAcks, SubAck, Subscribe, UnsubAck, Unsubscribe, encode_publishes
 from tests.brokers import ROOT, RunningBroker, embedded_broker, mosquitto_broker
 from tests.chaos.network import Network
 from tests.collector.readings import live_payload, topic
 from tests.collector.running import TIMEOUT_S, Gateway, RunningCollector, assert_accounts_close, haina_collect, send
 from tests.haina_store import haina_store, run_store_command
+from tests.mqtt.peer import Peer, playing
 
 KEY = ("a02", "home-1", "band")
 
@@ -256,13 +258,29 @@ def test_an_area_is_handed_over_although_the_embedded_broker_does_not_unsubscrib
         asyncio.run(hand_over())
 
 
+async def until(is_true: Callable[[], object]) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_true():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def collect_both(tmp_path: Path, port: int, gateway: Gateway, numbers: list[int]) -> None:
+    """A collector of both areas hears these readings of a02, and stops."""
+    collector = Collector(build_settings(tmp_path, port, "a01", "a02"))
+    running = asyncio.create_task(collector.run())
+    await until(lambda: collector.broker_reason is None)
+    await gateway.send([(topic(area="a02"), live_payload(seq)) for seq in numbers])
+    await until(lambda: sum(device.received for device in collector.accounting.devices.values()) == len(numbers))
+    collector.stop()
+    await running
+
+
 @pytest.mark.parametrize(
-    ("start_broker", "before", "while_away", "afterwards"),
+    ("start_broker", "before", "while_away"),
     [
-        (mosquitto_broker, [1, 2, 5], [], [3, 4]),  # it knows of the hole when it starts
-        (mosquitto_broker, [1, 2], [3, 5], [4]),  # it has left when its session brings the hole
-        (embedded_broker, [1, 2], [3, 5], [4]),
-        (mosquitto_broker, [1, 2], [5], [3]),  # and what does not come is given up
+        (mosquitto_broker, [1, 2, 5], []),  # it knows of the hole when it starts
+        (mosquitto_broker, [1, 2], [3, 5]),  # its session brings it
+        (embedded_broker, [1, 2], [3, 5]),
     ],
 )
 def test_an_area_is_not_handed_over_while_readings_are_missing_in_between(
@@ -270,49 +288,126 @@ def test_an_area_is_not_handed_over_while_readings_are_missing_in_between(
     start_broker: Callable[[], AbstractContextManager[RunningBroker]],
     before: list[int],
     while_away: list[int],
-    afterwards: list[int],
 ) -> None:
     """No watermark can say what came beyond a hole: another collector would take it as well."""
-    said = [*before, *while_away, *afterwards]
 
     async def hand_over() -> None:
         gateway = Gateway()
         await gateway.open(broker, "gateway", "haina/v1/watermark/a02/+/+/+")
-
-        async def say(numbers: list[int]) -> None:
-            await gateway.send([(topic(area="a02"), live_payload(seq)) for seq in numbers])
-
-        collector = Collector(build_settings(tmp_path, broker.port, "a01", "a02"))
-        devices = collector.accounting.devices
+        await collect_both(tmp_path, broker.port, gateway, before)
+        await gateway.send([(topic(area="a02"), live_payload(seq)) for seq in while_away])
+        collector = Collector(replace(build_settings(tmp_path, broker.port, "a01"), give_up_s=10.0))
         running = asyncio.create_task(collector.run())
-        while collector.broker_reason is not None:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        await say(before)
-        while sum(device.received for device in devices.values()) < len(before):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        [device] = [device for device in collector.accounting.devices.values() if device.site.area == "a02"]
+        await until(lambda: device.waited_for)
+        await asyncio.sleep(4.0)  # longer than an area must be quiet before it is handed over
+        assert collector.partition.leaving == {"a02"}
+        await gateway.send([(topic(area="a02"), live_payload(seq)) for seq in {1, 2, 3, 4, 5} - {*before, *while_away}])
+        await until(lambda: not collector.partition.leaving)
         collector.stop()
         await running
-        await say(while_away)
-        collector = Collector(replace(build_settings(tmp_path, broker.port, "a01"), give_up_s=1.0))
-        devices = collector.accounting.devices
-
-        async def fill() -> None:
-            while not any(device.waited_for for device in devices.values()):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(4.0)  # longer than an area must be quiet before it is handed over
-            assert collector.partition.leaving == {"a02"}
-            await say(afterwards)
-
-        filling = asyncio.create_task(fill())
-        await live(collector, lambda: not collector.partition.leaving)
-        await filling
-        [device] = devices.values()
-        assert (device.received, device.missing) == (len(said), max(said) - len(said))
-        assert decode(Watermark, gateway.heard[-1].payload).durable == {"wearable-1": max(said)}
+        assert (device.received, device.missing) == (5, 0)
+        assert decode(Watermark, gateway.heard[-1].payload).durable == {"wearable-1": 5}
         await gateway.close()
 
     with start_broker() as broker:
         asyncio.run(hand_over())
+
+
+def test_an_area_is_heard_again_when_its_session_brings_a_hole_after_it_was_left(tmp_path: Path) -> None:
+    def said(*numbers: int) -> bytes:
+        return encode_publishes([(topic(area="a02"), live_payload(seq)) for seq in numbers], numbers)
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(session_present=True)
+        while (packet := await peer.receive()) is not None:
+            match packet:
+                case Subscribe(packet_id, filters):
+                    is_heard_again = any("/a02/" in name for name, _ in filters)
+                    peer.send(SubAck(packet_id, (1,) * len(filters)), said(4) if is_heard_again else b"")
+                case Unsubscribe(packet_id):
+                    peer.send(UnsubAck(packet_id), said(3, 5))
+                case Publish():
+                    peer.send(PubAcks((packet.packet_id,)))
+
+    async def hand_over() -> None:
+        with mosquitto_broker() as broker:
+            gateway = Gateway()
+            await gateway.open(broker, "gateway")
+            await collect_both(tmp_path, broker.port, gateway, [1, 2])
+            await gateway.close()
+        async with playing(script) as address:
+            collector = Collector(build_settings(tmp_path, address.port, "a01"))
+            await live(collector, lambda: not collector.partition.leaving)
+        [device] = collector.accounting.devices.values()
+        assert (device.received, device.missing) == (5, 0)
+
+    asyncio.run(hand_over())
+
+
+def test_what_is_never_said_again_neither_holds_an_area_up_for_ever_nor_is_given_up(tmp_path: Path) -> None:
+    """Its gateway may have said it while nobody heard the area, and must not be told that it may forget it."""
+
+    async def hand_over() -> None:
+        gateway = Gateway()
+        await gateway.open(broker, "gateway", "haina/v1/watermark/a02/+/+/+")
+        await collect_both(tmp_path, broker.port, gateway, [1, 2, 5])
+        collector = Collector(replace(build_settings(tmp_path, broker.port, "a01"), give_up_s=4.0))
+        running = asyncio.create_task(collector.run())
+        [device] = collector.accounting.devices.values()
+        await until(lambda: not collector.partition.leaving)
+        await asyncio.sleep(2 * GAP_SWEEP_S + 4.0)  # long enough for a hole to be given up elsewhere
+        collector.stop()
+        await running
+        assert (device.received, device.missing, device.waited_for) == (3, 0, 2)
+        assert decode(Watermark, gateway.heard[-1].payload).durable == {"wearable-1": 2}
+        await gateway.close()
+
+    with mosquitto_broker() as broker:
+        asyncio.run(hand_over())
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_an_area_is_handed_over_when_its_last_watermark_is_acknowledged(tmp_path: Path, refuses: bool) -> None:
+    """Also by a broker that does not let the area be heard any more."""
+    acknowledges = asyncio.Event()
+    told: set[asyncio.Task[None]] = set()
+
+    async def acknowledge(peer: Peer, packet_id: int) -> None:
+        await acknowledges.wait()
+        peer.send(PubAcks((packet_id,)))
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(session_present=True)
+        while (packet := await peer.receive()) is not None:
+            match packet:
+                case Subscribe(packet_id, filters):
+                    peer.send(SubAck(packet_id, tuple(0x80 if refuses and "a02" in name else 1 for name, _ in filters)))
+                case Unsubscribe(packet_id):
+                    peer.send(UnsubAck(packet_id))
+                case Publish():
+                    told.add(asyncio.create_task(acknowledge(peer, packet.packet_id)))
+
+    async def hand_over() -> None:
+        with mosquitto_broker() as broker:
+            gateway = Gateway()
+            await gateway.open(broker, "gateway")
+            await collect_both(tmp_path, broker.port, gateway, [1, 2, 5] if refuses else [1, 2])
+            await gateway.close()
+        async with playing(script) as address:
+            settings = replace(build_settings(tmp_path, address.port, "a01"), give_up_s=1.0)
+            collector = Collector(settings)
+            running = asyncio.create_task(collector.run())
+            await until(lambda: collector.broker_reason is None)
+            await asyncio.sleep(8.0)
+            assert collector.partition.leaving == {"a02"}
+            assert collector.broker_reason is None
+            acknowledges.set()
+            await until(lambda: not collector.partition.leaving)
+            collector.stop()
+            await running
+
+    asyncio.run(hand_over())
 
 
 def test_more_gateways_than_the_embedded_broker_retains_at_once_say_what_they_have_let_go_of(tmp_path: Path) -> None:

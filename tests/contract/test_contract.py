@@ -25,7 +25,7 @@ from haina.contract import (
     telemetry_payload,
     time_ns,
 )
-from haina.contract.point import MAX_FLOAT_TEXTS, lines, stored_point_hash
+from haina.contract.point import MAX_FLOAT_TEXTS, FloatTexts, lines, stored_point_hash
 
 LEVEL = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,47}", fullmatch=True)
 TIME_MS = st.integers(0, 9_000_000_000_000)
@@ -157,6 +157,18 @@ def test_line_protocol_writes_every_float_as_it_is_however_many_there_are() -> N
     points = [Point("wearable", "a01", "h1", "band", 1, 1, 1, (True, 1, value, *[None] * 4)) for value in floats]
     said = [line.partition("battery_pct=")[2].partition(",")[0] for line in lines(points).split("\n")]
     assert said == [repr(value) for value in floats]
+    texts = FloatTexts()
+    assert [texts[value] for value in floats] == said
+    assert len(texts) <= MAX_FLOAT_TEXTS
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\n", "\n", "a\x00", "\x7f"])
+def test_a_text_has_no_control_character_also_not_at_its_end(text: str) -> None:
+    declared = measurement("crew_member")
+    values = {"state": 0, "longitude_deg": 121.4, "latitude_deg": 31.2, "destination": text}
+    with pytest.raises(msgspec.ValidationError, match="regex"):
+        declared.decoder.decode(telemetry_payload(1, 1, 1, values))
+    declared.decoder.decode(telemetry_payload(1, 1, 1, {**values, "destination": "a b"}))
 
 
 def test_declarations_are_consistent() -> None:

@@ -258,6 +258,10 @@ def test_a_packet_over_the_limit_is_refused_as_soon_as_its_length_is_known() -> 
     assert Decoder(limit).feed(encode_publish(b"town", bytes(500), packet_id=1))
     with pytest.raises(PacketTooLarge, match="a packet of 512 bytes, where 511 is the limit"):
         Decoder(limit).feed(encode_publish(b"town", bytes(501), packet_id=1)[:3])
+    with pytest.raises(PacketTooLarge):  # nor as the second of a run
+        Decoder(limit).feed(
+            encode_publish(b"town", b"", packet_id=1) + encode_publish(b"town", bytes(501), packet_id=2)
+        )
 
 
 @pytest.mark.parametrize("size", [3, 100, 120, 200, 16_370, 20_000])
