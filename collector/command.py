@@ -126,30 +126,40 @@ def collect(
     except BadCredentials as error:
         fail(str(error))
 
-    async def run(settings: Settings, *, patience_s: float = 0.0) -> None:
+    async def begin(settings: Settings, patience_s: float) -> Collector:
         give_up_s = time.monotonic() + patience_s
         while True:
             try:
                 obey(settings.data)
-                collector = Collector(settings, partial(open_store, ca_file=ca_file))
-                break
+                return Collector(settings, partial(open_store, ca_file=ca_file))
             except JournalUnusable:
                 if time.monotonic() > give_up_s:
                     raise
                 await asyncio.sleep(0.2)  # `haina forget` is at the journal, and not for long
+
+    async def run(settings: Settings, patience_s: float = 0.0) -> Settings | None:
+        """Collect, and answer what to go on with if it ended for the sake of `haina forget`."""
+        collector = await begin(settings, patience_s)
         gc.freeze()
         gc.disable()
         collecting = asyncio.create_task(_collect_garbage())
         async with run_until_signalled(collector.stop):
             await collector.run(lambda: typer.echo(_first_line(settings, collector.http_url)))
         collecting.cancel()
-        if collector.ends_to_forget:
-            http = collector.http_url and urlsplit(collector.http_url).netloc
-            await run(replace(settings, http=http), patience_s=FORGETTING_S)
+        if not collector.ends_to_forget:
+            return None
+        return replace(settings, http=collector.http_url and urlsplit(collector.http_url).netloc)
+
+    async def run_for_good(settings: Settings) -> None:
+        goes_on = await run(settings)
+        while goes_on is not None:
+            gc.unfreeze()
+            gc.collect()  # the collector that ended, with all its devices
+            goes_on = await run(goes_on, FORGETTING_S)
 
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(run(settings))
+            runner.run(run_for_good(settings))
     except BadTopic as error:
         fail(f"--areas: {error}")
     except (BadStoreURL, CannotStart, JournalUnusable) as error:

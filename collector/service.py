@@ -220,7 +220,9 @@ class Collector:
         if listener is not None:
             host, port = listener.getsockname()[:2]
             self.http_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        broker = asyncio.create_task(stay_connected(self.settings.broker, options, self, self._opened))
+        broker = asyncio.create_task(
+            stay_connected(self.settings.broker, options, self, self._opened, while_open=self._hand_over)
+        )
         commits = asyncio.create_task(self._commit_forever())
         ships = [asyncio.create_task(shipper.run()) for shipper in self.shippers]
         ticks = asyncio.create_task(self._tick_forever())
@@ -288,7 +290,6 @@ class Collector:
         await connection.subscribe(self.partition.filters)
         self.broker_reason = None
         self._owe_everybody()
-        await self._hand_over(connection)
 
     async def _leave(self, connection: BrokerConnection) -> None:
         """Unsubscribe from areas that are to be handed over. Raises `MQTTError`."""

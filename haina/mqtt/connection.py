@@ -653,15 +653,17 @@ async def stay_connected(
     on_open: Callable[[Connection], Awaitable[Any]],
     backoff: Backoff = Backoff(),
     *,
+    while_open: Callable[[Connection], Awaitable[Any]] | None = None,
     quiet: bool = False,
 ) -> None:
     """Connect, `await on_open(connection)`, wait until closed, and again, until cancelled; then close properly.
 
+    `while_open` is awaited once `on_open` is done and the connection said to be up; it may take its time.
+
     Being refused counts as being down: a broker may be told the password later. A connection that lasted no longer
     than the wait before it counts as a failure too, lest a broker that drops us at once be asked without end. Logs
     once when the connection goes down and once when it is back, unless `quiet`: of a process's thousand sessions to one
-    broker, one speaks for all. Whatever `on_open` raises ends the loop, unless it
-    is an `MQTTError`.
+    broker, one speaks for all. Whatever `on_open` or `while_open` raises ends the loop, unless it is an `MQTTError`.
     """
     log = structlog.get_logger().bind(broker=str(address), client_id=options.client_id)
     loop = asyncio.get_running_loop()
@@ -677,6 +679,8 @@ async def stay_connected(
             if is_down:
                 (log.debug if quiet else log.info)("the broker is back")
                 is_down = False
+            if while_open is not None:
+                await while_open(connection)
             reason = await connection.closed()
         except MQTTError as error:
             reason = str(error)
