@@ -418,8 +418,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(collector: "Collector", listener: socket.socket) -> None:
-    """Answer HTTP on `listener` until cancelled."""
+def build_server(collector: "Collector") -> uvicorn.Server:
+    """What answers HTTP, with all it needs loaded."""
     config = uvicorn.Config(
         application(Report(collector), collector_token()),
         log_config=None,
@@ -432,7 +432,12 @@ async def serve(collector: "Collector", listener: socket.socket) -> None:
         date_header=False,
         server_header=False,
     )
-    server = _Server(config)
+    config.load()
+    return _Server(config)
+
+
+async def serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Answer HTTP on `listener` until cancelled."""
     try:
         await server.serve(sockets=[listener])
     finally:

@@ -31,7 +31,7 @@ from collector.forgetting import is_asked
 from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transaction
 from collector.journal import CommitFailed, Journal, Size
 from collector.partition import HANDED_OVER_S, Partition, forget_session, read_watermarks
-from collector.report import Sample, serve
+from collector.report import Sample, build_server, serve
 from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
 from collector.stores import open_store
@@ -220,6 +220,7 @@ class Collector:
         if listener is not None:
             host, port = listener.getsockname()[:2]
             self.http_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        server = build_server(self) if listener is not None else None
         broker = asyncio.create_task(
             stay_connected(self.settings.broker, options, self, self._opened, while_open=self._hand_over)
         )
@@ -228,8 +229,8 @@ class Collector:
         ticks = asyncio.create_task(self._tick_forever())
         stopping = asyncio.create_task(self._stopping.wait())
         tasks: list[asyncio.Task[object]] = [broker, commits, *ships, ticks, stopping]
-        if listener is not None:
-            tasks.append(asyncio.create_task(serve(self, listener)))
+        if server is not None and listener is not None:
+            tasks.append(asyncio.create_task(serve(server, listener)))
         ready()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
