@@ -12,12 +12,12 @@ import argparse
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from haina.mqtt import Connection, ConnectOptions, Publish
+from haina.mqtt import Connection, ConnectOptions, Publishes
 from haina.mqtt.codec import Decoder, encode_pubacks, encode_publish, encode_publishes
 from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
 
@@ -83,10 +83,10 @@ class Taker:
 
     def connected(self, session_present: bool) -> None: ...
 
-    def received(self, batch: Iterable[Publish]) -> None:
+    def received(self, batch: Publishes) -> None:
         assert self.connection is not None
         self.taken += len(batch)
-        self.connection.acknowledge([message.packet_id for message in batch])
+        self.connection.acknowledge(batch.packet_ids)
         if self.taken >= self.wanted:
             self.changed.set()
 

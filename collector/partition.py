@@ -67,7 +67,7 @@ class Partition:
 
     def speaks_for(self, area: str) -> bool:
         """Whether this collector tells the watermarks of that area."""
-        return any(name in areas for areas in (self.wanted, self.leaving) for name in (area, ALL))
+        return self.keeps(area) or self.leaves(area)
 
     def keeps(self, area: str) -> bool:
         """Whether this collector goes on with that area."""
