@@ -73,12 +73,15 @@ MAX_FLOAT_TEXTS = 20_000  # some 2 MB for a measurement
 
 
 class FloatTexts(dict[float, str]):
-    """The texts of floats with few decimals, remembered: making one takes three times as long as looking it up."""
+    """The texts of floats with few decimals, remembered: making one takes three times as long as looking it up.
+
+    Whoever asks first decides the text of all that are equal: so an int (1) or a NumPy float is made a float first.
+    """
 
     def __missing__(self, value: float) -> str:
         if len(self) >= MAX_FLOAT_TEXTS:
             self.clear()
-        text = repr(value)
+        text = repr(float(value))
         if value:  # there are two zeros, and they are equal
             self[value] = text
         return text

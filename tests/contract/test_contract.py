@@ -6,6 +6,7 @@ import re
 
 import jsonschema
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,6 +161,12 @@ def test_line_protocol_writes_every_float_as_it_is_however_many_there_are() -> N
     texts = FloatTexts()
     assert [texts[value] for value in floats] == said
     assert len(texts) <= MAX_FLOAT_TEXTS
+
+
+@pytest.mark.parametrize("first", [81, np.float64(81.0)])
+def test_a_number_that_is_no_float_does_not_decide_how_floats_equal_to_it_are_written(first: float) -> None:
+    texts = FloatTexts()
+    assert (texts[first], texts[81.0]) == ("81.0", "81.0")
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\n", "\n", "a\x00", "\x7f"])
