@@ -8,7 +8,7 @@ BENCH ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo env up down test test-deps check format lock render bench bench-collector chaos clean
+.PHONY: help install install-dev demo env up down test test-deps check format lock render pictures bench bench-collector chaos clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ lock: ## Renew both lock files (needs uv)
 
 render: install ## Render the Grafana dashboards from the panels
 	$(BIN)/haina dashboards render
+
+pictures: install-dev ## Take the README's pictures anew, of a real demo
+	$(BIN)/python -m tests.dashboards.pictures
 
 bench: install-dev ## Measure against named peers, in one run
 	$(BIN)/python -m benchmarks
