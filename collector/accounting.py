@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from haina.contract import Point, Topic, TopicClass, Watermark, encode
+from haina.contract.message import MAX_SITE_DEVICES
 from haina.contract.topic import GATEWAY
 
 MAX_EARLY: Final = 1_024
@@ -41,9 +42,6 @@ MAX_EARLY: Final = 1_024
 
 MAX_GAPS: Final = 64
 """Given-up holes that are remembered for one device and boot. Assumed: a link worse than that is not worth more."""
-
-MAX_SITE_DEVICES: Final = 1_000
-"""Devices of one site, which all stand in one watermark. Assumed: a site has ten to twenty."""
 
 LEAST_SILENCE_MS: Final = 600_000
 SILENCE_HABITS: Final = 3

@@ -32,7 +32,7 @@ from haina.contract import (
     Watermark,
     decode,
 )
-from haina.contract.message import MAX_PAYLOAD_BYTES
+from haina.contract.message import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES
 from haina.contract.topic import check_level
 from haina.mqtt.codec import Publishes
 
@@ -222,8 +222,9 @@ class Ingest:
                 self._reject(topic, payload, rejected.kind, str(rejected))
                 continue
             except _UNDECODABLE as error:
-                if len(payload) > MAX_PAYLOAD_BYTES:
-                    self._reject(topic, payload, "oversize", _oversize(payload))
+                limit_bytes = MAX_MESSAGE_BYTES if entry is None else MAX_PAYLOAD_BYTES
+                if len(payload) > limit_bytes:
+                    self._reject(topic, payload, "oversize", _oversize(payload, limit_bytes))
                 else:
                     self._reject(topic, payload, "payload", _one_line(error))
                 continue
@@ -461,8 +462,8 @@ def _entry(declared: Measurement, device: Device) -> _Entry:
     return (declared.decoder.decode, declared.name, area, site, name, device, may_be_empty)
 
 
-def _oversize(payload: bytes) -> str:
-    return f"a payload of {len(payload):,} bytes, where {MAX_PAYLOAD_BYTES:,} is the limit"
+def _oversize(payload: bytes, limit_bytes: int = MAX_PAYLOAD_BYTES) -> str:
+    return f"a payload of {len(payload):,} bytes, where {limit_bytes:,} is the limit"
 
 
 def _one_line(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from typing import Final
 from haina.contract import CLOCK_TOPIC, TopicClass
 from haina.contract.topic import PREFIX
 from haina.mqtt import BrokerAddress, InvalidAddress
+from haina.mqtt.connection import DEFAULT_MAX_PACKET_BYTES
 from haina.tls import BadCertificate, client_context
 
 CLOCK_SITE: Final = "town/simulator"
@@ -70,6 +71,7 @@ def mosquitto_rules() -> str:
     lines = [
         "# Who may say and hear what; written by `haina credentials`.",
         "# Mosquitto grants any subscription and then delivers only what may be read.",
+        f"# Into mosquitto.conf belongs: max_packet_size {DEFAULT_MAX_PACKET_BYTES} (no client of Haina says more at once).",
         "",
         "# A gateway's account is named after its site, AREA/SITE; %u stands for that name. Other accounts get nothing",
         "# by these rules, for their names have no slash, and no topic of the contract is so short.",

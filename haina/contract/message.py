@@ -6,13 +6,15 @@ readings from 1 within a boot, across all its measurements.
 """
 
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from haina.contract.measurement import BOOT, SEQ, TIME_MS, Value
 
 MAX_PAYLOAD_BYTES = 16 * 1024  # under the embedded broker's own limit, so it never has to disconnect anyone
+MAX_MESSAGE_BYTES = 256 * 1024  # of what is no reading; as much as a packet may have that `haina.mqtt` sends
+MAX_SITE_DEVICES = 1_000  # they all stand in one status and watermark, 68 bytes each at most; assumed: it has 10 to 20
 SCHEMA_VERSION = 1
 
 
@@ -44,7 +46,7 @@ class Status(msgspec.Struct, omit_defaults=True):
     online: bool
     boot: BOOT
     time: TIME_MS | None = None
-    durable: dict[str, SEQ] = {}
+    durable: Annotated[dict[str, SEQ], msgspec.Meta(max_length=MAX_SITE_DEVICES)] = {}
 
 
 class Command(msgspec.Struct, omit_defaults=True):
@@ -132,7 +134,12 @@ def encode(message: Meta | Status | Command | Reply | Watermark | Clock) -> byte
 
 
 def decode(message_type: type[Message], payload: bytes) -> Message:
-    """Decode and check a payload. Raises msgspec.DecodeError (of which ValidationError is one) with a path."""
+    """Decode and check a payload. Raises msgspec.DecodeError (of which ValidationError is one) with a path.
+
+    One over `MAX_MESSAGE_BYTES` is not even looked at.
+    """
+    if len(payload) > MAX_MESSAGE_BYTES:
+        raise msgspec.DecodeError(f"a payload of {len(payload):,} bytes, where {MAX_MESSAGE_BYTES:,} is the limit")
     result: Message = _DECODERS[message_type].decode(payload)
     return result
 
@@ -153,7 +160,9 @@ def telemetry_payload(time_ms: int, boot: int, seq: int, values: dict[str, Value
 
 __all__ = [
     "BOOT",
+    "MAX_MESSAGE_BYTES",
     "MAX_PAYLOAD_BYTES",
+    "MAX_SITE_DEVICES",
     "REFUSALS",
     "SCHEMA_VERSION",
     "SEQ",

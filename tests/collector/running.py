@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
+from haina.mqtt.codec import MAX_PACKET_BYTES
 from tests.brokers import ROOT, RunningBroker
 
 TIMEOUT_S = 60.0
@@ -126,7 +127,7 @@ class Gateway:
         self._changed = asyncio.Event()
 
     async def open(self, broker: RunningBroker, client_id: str, *filters: str) -> None:
-        options = ConnectOptions(client_id, max_in_flight=1_000)
+        options = ConnectOptions(client_id, max_in_flight=1_000, max_packet_bytes=MAX_PACKET_BYTES)
         self.connection = await Connection.open(BrokerAddress.parse(broker.url), options, self)
         if filters:
             await self.connection.subscribe(list(filters))

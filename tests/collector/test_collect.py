@@ -319,6 +319,22 @@ def test_hostile_messages_lose_nothing_else_and_the_accounts_close(tmp_path: Pat
         assert (row["device"], row["received"], row["missing"], row["contiguous"]) == ("good", 50, 0, 50)
 
 
+def test_a_status_of_a_million_names_is_a_dead_letter_and_stops_nobody(tmp_path: Path, broker: RunningBroker) -> None:
+    """A broker without `max_packet_size` hands it on; looked at, it would keep the collector from all else."""
+    names = ",".join(f'"d{number}":1' for number in range(1_000_000))
+    status = f'{{"online":true,"boot":1,"durable":{{{names}}}}}'.encode()
+    huge = (b"haina/v1/status/caoyang/home-9/gateway/connection", status)
+    with haina_collect(broker, tmp_path / "data", "--store", "null:", "--client-id", "huge-status") as collector:
+        collector.until_connected()
+        send(broker, [*readings(1, 50, "good"), huge, *readings(51, 100, "good")])
+        found = collector.until(partial(has_journaled, 100))
+        assert found["rejected"] == {"oversize": 1}
+        assert found["devices"]["known"] == 1
+        assert_accounts_close(found)
+        [row] = collector.status("/status?devices=1")["device_table"]
+        assert (row["received"], row["duplicates"]) == (100, 0), "nothing was said twice"
+
+
 def test_a_commit_waits_for_no_clock_where_the_broker_keeps_few_in_flight(tmp_path: Path) -> None:
     """A delay of 50 ms before each commit would make 400 messages/s of 20 in flight: here no timer of 20 ms rings."""
 

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from collector.accounting import Accounting
 from collector.ingest import CLOCK_TOLD_S, DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, Ingest, TimeLimits, Transaction
 from haina.contract import Clock, Measurement, Phase, Status, catalogue, encode
-from haina.contract.measurement import Field
-from haina.contract.message import MAX_PAYLOAD_BYTES
+from haina.contract.measurement import INT_LIMIT, Field
+from haina.contract.message import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_SITE_DEVICES
+from haina.contract.topic import MAX_LEVEL_CHARS
 from haina.mqtt import Publish
 from tests.collector.readings import NOW_MS, NOW_S, build_ingest, hear, message, payload, publish, topic
 
@@ -79,6 +80,15 @@ HOSTILE = [
     (topic(), payload(2, time_ms=NOW_MS + 2 * 3_600_000), "future", "over 3600 s in the future"),
     (topic(), payload(2, time_ms=NOW_MS - 401 * DAY_MS), "old", "over 400 days old"),
     (b"haina/v1/clock", b"{}", "payload", "missing required field"),
+    (b"haina/v1/clock", b" " * (MAX_MESSAGE_BYTES + 1), "oversize", "262,145 bytes, where 262,144 is the limit"),
+    (b"haina/v1/status/a/b/gateway/connection", b"[" * MAX_MESSAGE_BYTES, "payload", "Expected `object`"),
+    (b"haina/v1/status/a/b/gateway/connection", b" " * (MAX_MESSAGE_BYTES + 1), "oversize", "262,144 is the limit"),
+    (
+        b"haina/v1/status/a/b/gateway/connection",
+        encode(Status(True, 1, durable=dict.fromkeys(map(str, range(MAX_SITE_DEVICES + 1)), 1))),
+        "payload",
+        "length <= 1000.*durable",
+    ),
     (b"haina/v1/status/a/b/gateway/connection", b"nonsense", "payload", "malformed"),
 ]
 
@@ -316,6 +326,16 @@ def test_what_a_gateway_has_let_go_of_is_had_elsewhere_unless_it_is_here_wheneve
         after.replay(batch.group.points)
         after.replay_notes(batch.notes.state())
     assert after.devices[device.key].state() == device.state()
+
+
+def test_the_longest_status_that_a_site_can_have_is_taken_whole() -> None:
+    names = [f"{number:0{MAX_LEVEL_CHARS}}" for number in range(MAX_SITE_DEVICES)]
+    status = encode(Status(False, 2**31 - 1, 9_000_000_000_000, dict.fromkeys(names, INT_LIMIT)))
+    assert len(status) < MAX_MESSAGE_BYTES
+    ingest = build_ingest()
+    hear(ingest, [message(b"haina/v1/status/caoyang/home-1/gateway/connection", status)])
+    assert not ingest.take().dead_letters
+    assert ingest.accounting.devices.keys() == {("caoyang", "home-1", name) for name in names}
 
 
 def test_everything_pending_is_one_transaction_and_numbers_go_on() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from haina.credentials import mosquitto_rules
+from haina.mqtt.connection import DEFAULT_MAX_PACKET_BYTES
 from tests.brokers import ROOT
 from tests.deploy.stack import COMPOSE_FILE, variables
 
@@ -66,3 +68,6 @@ def test_the_limits_it_tells_are_those_of_mosquitto() -> None:
         f"{int(settings['max_queued_messages']):,} or {int(settings['max_queued_bytes']) // 2**20} MiB queued" in guide
     )
     assert f"{int(settings['max_packet_size']) // 1024} KiB a packet" in guide
+    [packet] = re.findall(r"^    max_packet_size (\d+)$", text("SECURITY.md"), re.MULTILINE)
+    assert packet == settings["max_packet_size"] == str(DEFAULT_MAX_PACKET_BYTES)
+    assert f"max_packet_size {packet} " in mosquitto_rules()
