@@ -33,7 +33,7 @@ from haina.contract import (
     decode,
 )
 from haina.contract.message import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES
-from haina.contract.topic import check_level
+from haina.contract.topic import GATEWAY, check_level
 from haina.mqtt.codec import Publishes
 
 GROUP_POINTS: Final = 5_000
@@ -262,6 +262,8 @@ class Ingest:
         except UnicodeDecodeError:
             raise Rejected("topic", "the topic is not UTF-8") from None
         if parsed.topic_class is TopicClass.STATUS:
+            if (parsed.device, parsed.name) != (GATEWAY, "connection"):
+                raise Rejected("topic", f"a status is said as {GATEWAY}/connection, not {parsed.device}/{parsed.name}")
             self._take_status(parsed, payload)
             return None
         if parsed.topic_class is not TopicClass.TELEMETRY:

@@ -71,7 +71,7 @@ def mosquitto_rules() -> str:
     lines = [
         "# Who may say and hear what; written by `haina credentials`.",
         "# Mosquitto grants any subscription and then delivers only what may be read.",
-        f"# Into mosquitto.conf belongs: max_packet_size {DEFAULT_MAX_PACKET_BYTES} (no client of Haina says more at once).",
+        f"# Into mosquitto.conf belongs: max_packet_size {DEFAULT_MAX_PACKET_BYTES} (Haina's clients say no more).",
         "",
         "# A gateway's account is named after its site, AREA/SITE; %u stands for that name. Other accounts get nothing",
         "# by these rules, for their names have no slash, and no topic of the contract is so short.",

@@ -79,6 +79,8 @@ HOSTILE = [
     (b"haina/v1/command/a/b/c/restart", b"{}", "topic", "not for the collector"),
     (topic(), payload(2, time_ms=NOW_MS + 2 * 3_600_000), "future", "over 3600 s in the future"),
     (topic(), payload(2, time_ms=NOW_MS - 401 * DAY_MS), "old", "over 400 days old"),
+    (b"haina/v1/status/a/b/kiosk-1/connection", b"", "topic", "gateway/connection, not kiosk-1/connection"),
+    (b"haina/v1/status/a/b/gateway/other", encode(Status(False, 1)), "topic", "gateway/connection, not gateway/other"),
     (b"haina/v1/clock", b"{}", "payload", "missing required field"),
     (b"haina/v1/clock", b" " * (MAX_MESSAGE_BYTES + 1), "oversize", "262,145 bytes, where 262,144 is the limit"),
     (b"haina/v1/status/a/b/gateway/connection", b"[" * MAX_MESSAGE_BYTES, "payload", "Expected `object`"),
