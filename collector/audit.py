@@ -1,13 +1,14 @@
 """The audit: is what was sent what is kept? It believes neither side's counters, only the readings.
 
 The simulator wrote down, off the wire, how many readings each device sent in each minute of event time and the sum of
-their hashes (`haina.ledger`). The audit reads every raw point of that time back from the store, rebuilds the payload
-each must have come from, hashes it, and compares minute by minute:
+their hashes (`haina.ledger`). The audit reads every raw point of the ledgers' boots back from the store, of whatever
+time, rebuilds the payload each must have come from, hashes it, and compares minute by minute:
 
 - *lost*: sent, not stored. Where a minute's sequence numbers ran without a gap, which is nearly always, they are told
   apart by number, otherwise by count;
-- *extra*: stored, never sent;
-- *duplicates*: a device's reading (boot and seq) that is stored more than once counts once for each row too many;
+- *extra*: stored, never sent in that minute. A reading that is stored with a wrong time is lost in its own minute and
+  extra in the other, however far away that is;
+- *duplicates*: a device's reading (boot and seq) that a minute has more than once counts once for each row too many;
 - *altered*: a minute whose readings are all there, and no others, but whose hashes do not add up: at least one value,
   time or measurement is not what was sent;
 - *unchecked*: readings stored in a minute that also lost or gained some. That they are there is known, but not that
@@ -15,7 +16,7 @@ each must have come from, hashes it, and compares minute by minute:
 
 Where raw points were rolled up by the store's retention, or are past the term of InfluxDB's bucket, there is nothing to
 compare with; those device-minutes are counted as *gone*. Nor are devices compared that the ledger was told to forget,
-and minutes in which a device of others named them.
+and minutes in which a device of others named them. An audit that compared nothing at all is not clean.
 
 Of a run that goes on neither side is complete: readings are on their way to the store, and the ledger is written every
 two seconds. So what differs is asked of both sides again, until nothing more of it is put right for SETTLE_S. A
@@ -23,14 +24,14 @@ device-minute that has stayed as it was for all that time is an offence; one tha
 audit after it has come to rest compares it, and every minute comes to rest: nothing hides behind this for long.
 
 The counting happens in a DuckDB of its own, in memory with a limit and on disk beyond it; only the hashing touches
-each point in Python. Points of boots that no ledger mentions are other runs' and left out.
+each point in Python. Points of boots that no ledger mentions are other runs', and the store leaves them out.
 """
 
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,11 @@ import pyarrow as pa
 from collector.duckdb_store.database import device_numbers
 from haina.contract import Measurement, measurement, point_hash, telemetry_payload
 from haina.contract.point import NS_PER_MS
-from haina.ledger import MINUTE_MS, SentMinute, forgotten_devices, is_being_written, read_ledger
+from haina.ledger import MINUTE_MS, SentMinute, forgotten_devices, is_being_written, ledger_boots, read_ledger
 from haina.query.reader import Held, Reader
 
-CHUNK_MS = 86_400_000  # how much event time one request for raw points covers
+DAY_MINUTES = 1_440  # of event time: what one request for raw points covers
+END_MINUTES = 2**31 - 1  # no event time is later
 EXPIRING_S = 600  # what expires while it is compared, and how far clocks may be apart; assumed
 SETTLE_S = 10.0  # well beyond the ledger's two seconds and a gateway's first repetition; assumed
 MEMORY_LIMIT = "512MB"
@@ -75,7 +77,7 @@ class AuditReport:
     """What the audit found: readings, except `altered`, which counts device-minutes; see the module's docstring."""
 
     sent: int
-    stored: int  # different readings of the ledgers' boots and time
+    stored: int  # different readings of the ledgers' boots
     lost: int
     extra: int
     duplicates: int
@@ -96,8 +98,8 @@ class AuditReport:
 
     @property
     def clean(self) -> bool:
-        """Whether exactly what was sent is stored, once."""
-        return self.offences == 0
+        """Whether exactly what was sent is stored, once; not when there was nothing to compare."""
+        return self.minutes > 0 and self.offences == 0
 
 
 def audit(sent: Iterable[str | Path], reader: Reader, worst: int = 20, settle_s: float = SETTLE_S) -> AuditReport:
@@ -121,12 +123,12 @@ class _Audit:
         self._reader = reader
         self._numbers: dict[Device, int] = {}
         self._boots: set[int] = set()
+        self._first = self._newest = -1  # minutes that the ledgers told of when it began
 
     def run(self, worst: int, settle_s: float) -> AuditReport:
         under_way = self._under_way()
         forgotten = sum(map(forgotten_devices, self._ledgers))
         gone, gone_before_ms, forgotten_minutes = self._compare("compared")
-        [(newest,)] = self._count.execute("SELECT max(minute) FROM sent").fetchall()
         under_way = under_way or self._under_way()
         left_out, left_out_readings = self._settle(settle_s) if under_way else (0, 0)
         return replace(
@@ -136,7 +138,7 @@ class _Audit:
             forgotten=forgotten,
             forgotten_minutes=forgotten_minutes,
             under_way=under_way,
-            up_to_ms=newest * MINUTE_MS if under_way and newest is not None else 0,
+            up_to_ms=self._newest * MINUTE_MS if under_way and self._newest >= 0 else 0,
             left_out=left_out,
             left_out_readings=left_out_readings,
         )
@@ -150,42 +152,53 @@ class _Audit:
         Device-minutes and readings, which are taken out of the comparison.
         """
         put_right_s = time.monotonic()
-        offences, first, last = self._offences()
+        offences = self._offences()
         while offences and time.monotonic() < put_right_s + settle_s:
             time.sleep(settle_s / 10)
-            self._compare("again", range(first, last + 1))
+            self._compare("again", self._offending_stretches())
             self._count.execute(_TAKE_OVER)
-            before = offences
-            offences, first, last = self._offences()
+            before, offences = offences, self._offences()
             if offences < before:
                 put_right_s = time.monotonic()
         return self._leave_out_changing(put_right_s)
 
-    def _offences(self) -> tuple[int, int, int]:
-        """How many device-minutes differ, the first and the last minute in which any does."""
-        [(offences, first, last)] = self._count.execute(
-            "SELECT count(*), coalesce(min(minute), 0), coalesce(max(minute), 0) FROM compared WHERE offends"
-        ).fetchall()
-        return offences, first, last
+    def _offences(self) -> int:
+        [(offences,)] = self._count.execute("SELECT count(*) FROM compared WHERE offends").fetchall()
+        return int(offences)
+
+    def _offending_stretches(self) -> list[range]:
+        """From the first to the last minute that differs on each day; what lies beyond the ledgers is of their ends."""
+        stretches = self._count.execute(
+            "SELECT min(minute), max(minute) FROM compared WHERE offends "
+            "GROUP BY greatest(least(minute, ?), ?) // ? ORDER BY ALL",
+            [self._newest, self._first, DAY_MINUTES],
+        )
+        return [range(first, last + 1) for first, last in stretches.fetchall()]
 
     def _leave_out_changing(self, since_s: float) -> tuple[int, int]:
-        """Take out what differs and has changed since then: device-minutes and readings."""
+        """Take out what differs and has changed since then: device-minutes and readings.
+
+        And what was said after the audit began, unless it stays wrong.
+        """
+        changing = "offends AND since > ?"
         [(minutes, readings)] = self._count.execute(
             "SELECT count(*), coalesce(sum(greatest(sent, stored)), 0)::BIGINT FROM compared "
-            "WHERE offends AND since > ?",
-            [since_s],
+            f"WHERE {changing} AND minute <= ?",
+            [since_s, self._newest],
         ).fetchall()
-        self._count.execute("DELETE FROM compared WHERE offends AND since > ?", [since_s])
+        self._count.execute(
+            f"DELETE FROM compared WHERE {changing} OR (minute > ? AND NOT offends)", [since_s, self._newest]
+        )
         return minutes, readings
 
-    def _compare(self, table: str, minutes: range | None = None) -> tuple[int, int, int]:
-        """Read both sides, or those minutes of them, and put what each says of a device-minute into a table.
+    def _compare(self, table: str, again: Sequence[range] | None = None) -> tuple[int, int, int]:
+        """Read both sides, or those minutes of them again, and put what each says of a device-minute into a table.
 
         What could not be compared: device-minutes before retention, when that was, device-minutes that were forgotten.
         """
         self._count.execute(_BOTH_SIDES)
         for path in self._ledgers:
-            self._take_in_ledger(path, minutes)
+            self._take_in_ledger(path, again)
         held = self._reader.describe()
         gone_before_ms = max((found.rolled_before_ms for found in held.values()), default=0)
         if term_s := self._reader.term_s():
@@ -193,9 +206,11 @@ class _Audit:
         gone_before_ms += -gone_before_ms % MINUTE_MS
         gone = self._leave_out_before(gone_before_ms)
         forgotten_minutes = self._set_forgotten_minutes_aside()
-        for name, start_ms, end_ms in self._pieces(held, gone_before_ms, minutes):
-            for batch in self._reader.batches(name, start_ms, end_ms):
-                self._take_in_points(measurement(name), batch)
+        for stretch in self._stretches() if again is None else again:
+            for name, start_ms, end_ms in _pieces(held, gone_before_ms, stretch):
+                for boots in _runs(self._boots):
+                    for batch in self._reader.batches(name, start_ms, end_ms, boots):
+                        self._take_in_points(measurement(name), batch)
         self._leave_out_forgotten("stored")
         self._count.execute(_COMPARISON.format(table=table, now_s=time.monotonic()))
         return gone, gone_before_ms, forgotten_minutes
@@ -224,34 +239,26 @@ class _Audit:
         self._count.execute("DELETE FROM sent WHERE minute < ?", [before])
         return int(gone)
 
-    def _take_in_ledger(self, path: str | Path, minutes: range | None) -> None:
+    def _take_in_ledger(self, path: str | Path, stretches: Sequence[range] | None) -> None:
+        self._boots |= ledger_boots(path)
         lines = read_ledger(path)
-        if minutes is not None:
-            lines = (line for line in lines if line.minute in minutes)
+        if stretches is not None:
+            lines = (line for line in lines if any(line.minute in stretch for stretch in stretches))
         while some := list(islice(lines, _LEDGER_LINES)):
             self._insert("sent", _ledger_columns(some, self._number))
-            self._boots.update(line.boot for line in some)
 
-    def _pieces(
-        self, held: Mapping[str, Held], gone_before_ms: int, minutes: range | None
-    ) -> Iterator[tuple[str, int, int]]:
-        """Which measurements to read, and from when to when: as far as both ledgers and store reach."""
-        [(first, last)] = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchall()
-        if minutes is not None:
-            first, last = minutes[0], minutes[-1]
-        if first is None:
-            return
-        first_ms, end_ms = first * MINUTE_MS, (last + 1) * MINUTE_MS
-        for name, found in held.items():
-            start_ms = max(first_ms, gone_before_ms, found.first_ms - found.first_ms % MINUTE_MS)
-            stop_ms = min(end_ms, found.latest_ms + 1)
-            for piece_ms in range(start_ms, stop_ms, CHUNK_MS):
-                yield name, piece_ms, min(piece_ms + CHUNK_MS, stop_ms)
+    def _stretches(self) -> Iterator[range]:
+        """All time: by days as far as the ledgers reach, for beyond it the store has hardly anything of these boots."""
+        [(first, newest)] = self._count.execute("SELECT min(minute), max(minute) FROM sent").fetchall()
+        if first is not None:
+            self._first, self._newest = first, newest
+        begin = 0
+        for next_day in range(self._first + DAY_MINUTES, self._newest + 1, DAY_MINUTES):
+            yield range(begin, next_day)
+            begin = next_day
+        yield range(begin, END_MINUTES)
 
     def _take_in_points(self, declared: Measurement, batch: Any) -> None:
-        ours = np.isin(batch.column("boot").to_numpy(), list(self._boots))
-        if not ours.all():
-            batch = batch.filter(pa.array(ours))
         if not batch.num_rows:
             return
         numbers, devices = device_numbers(batch)
@@ -302,6 +309,22 @@ class _Audit:
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
+def _pieces(held: Mapping[str, Held], gone_before_ms: int, stretch: range) -> Iterator[tuple[str, int, int]]:
+    """Which measurements to read in a stretch of minutes, and from when to when: as far as the store reaches."""
+    for name, found in held.items():
+        start_ms = max(stretch.start * MINUTE_MS, gone_before_ms, found.first_ms)
+        stop_ms = min(stretch.stop * MINUTE_MS, found.latest_ms + 1)
+        if start_ms < stop_ms:
+            yield name, start_ms, stop_ms
+
+
+def _runs(boots: Iterable[int]) -> Iterator[range]:
+    """Boots without a gap together, as those of one run are."""
+    for _, together in groupby(enumerate(sorted(boots)), key=lambda numbered: numbered[1] - numbered[0]):
+        numbers = [boot for _, boot in together]
+        yield range(numbers[0], numbers[-1] + 1)
+
+
 def _ledger_columns(lines: Sequence[SentMinute], number: Callable[[Device], int]) -> dict[str, Any]:
     _, boots, areas, sites, devices, minutes, counts, firsts, lasts, hashes = zip(*lines, strict=True)
     return {
@@ -343,9 +366,8 @@ WITH expected AS (
         sum(hash) % 18446744073709551616::HUGEINT AS hash
     FROM sent GROUP BY device, boot, minute
 ), readings AS (
-    SELECT device, boot, seq, min(minute) AS minute, count(*) - 1 AS again, min(hash) AS hash,
-        min(hash) <> max(hash) AS differ
-    FROM stored GROUP BY device, boot, seq
+    SELECT device, boot, minute, seq, count(*) - 1 AS again, min(hash) AS hash, min(hash) <> max(hash) AS differ
+    FROM stored GROUP BY device, boot, minute, seq
 ), found AS (
     SELECT r.device, r.boot, r.minute, count(*) AS readings, sum(again) AS again,
         count(*) FILTER (seq BETWEEN first AND last) AS within,

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,7 +104,8 @@ def audit(
     r"""Compare what a run sent with what the store keeps.
 
     Counts lost, extra, duplicated and altered readings. Exit code 0 when they are the same, 1 when not, 2 when it could
-    not compare.
+    not compare, also because there is nothing to compare: no reading in the ledger, or none that is neither forgotten
+    nor gone by retention.
 
     The run may go on meanwhile. What differs is then asked for again until it has come to rest; what was still changing
     after ten seconds is left out and counted, and a later audit compares it.
@@ -118,6 +120,8 @@ def audit(
     from haina.query.reader import StoreError, open_reader
     from haina.tls import BadCertificate
 
+    for twice in (path for path, times in Counter(path.resolve() for path in sent).items() if times > 1):
+        fail(f"--sent {twice} is given twice; each ledger counts once")
     try:
         with open_reader(store, ca_file=ca_file) as reader:
             report = compare(sent, reader, worst)
@@ -125,6 +129,11 @@ def audit(
         fail(str(problem))
     except OSError as problem:
         fail(f"{problem.filename}: {problem.strerror}")
+    if not report.minutes:
+        left_out = [f"{report.left_out} device-minutes that were still changing"] if report.left_out else []
+        holds = " and ".join(_not_compared(report) + left_out)
+        ledgers = ", ".join(map(str, sent))
+        fail(f"there is nothing to compare: {ledgers} holds {f'only {holds}' if holds else 'no reading'}")
     if as_json:
         print(json.dumps({"clean": report.clean, **asdict(report)}))
     else:
@@ -217,7 +226,7 @@ def _show(report: "AuditReport") -> None:
         f"{report.stored} stored: {report.lost} lost, {report.extra} extra, {report.duplicates} duplicates, "
         f"{report.altered} altered minutes."
     )
-    if report.under_way:
+    if report.up_to_ms:
         up_to = datetime.fromtimestamp(report.up_to_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
         print(
             f"The run is under way: compared up to {up_to} UTC (town time); left out {report.left_out} device-minutes "
@@ -228,13 +237,17 @@ def _show(report: "AuditReport") -> None:
             f"Whether the {report.unchecked} readings stored in minutes that also lost or gained some are unaltered "
             "cannot be told from the ledger."
         )
+    for what in _not_compared(report):
+        print(f"Not compared: {what}.")
+
+
+def _not_compared(report: "AuditReport") -> list[str]:
+    found = []
     if report.gone:
         before = datetime.fromtimestamp(report.gone_before_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        print(
-            f"Not compared: {report.gone} device-minutes from before {before} UTC, "
-            "whose raw points are gone by retention."
-        )
+        found.append(f"{report.gone} device-minutes from before {before} UTC, whose raw points are gone by retention")
     if report.forgotten:
-        print(f"Not compared: {report.forgotten} devices of sites that were forgotten.")
+        found.append(f"{report.forgotten} devices of sites that were forgotten")
     if report.forgotten_minutes:
-        print(f"Not compared: {report.forgotten_minutes} device-minutes in which others named such a site.")
+        found.append(f"{report.forgotten_minutes} device-minutes in which others named such a site")
+    return found

@@ -256,6 +256,17 @@ def forgotten_devices(path: str | Path) -> int:
     return len(found)
 
 
+def ledger_boots(path: str | Path) -> set[int]:
+    """The boots of a ledger, those that have said nothing yet included. Raises BadLedger and OSError."""
+    found = set()
+    with Path(path).open("rb") as file:
+        for number, (_, line) in enumerate(_lines(file), start=1):
+            if line.startswith(b'{"sent"'):
+                with _damage_named(path, number):
+                    found.add(int(msgspec.json.decode(line)["boot"]))
+    return found
+
+
 def site_lines(path: str | Path, site: str, area: str | None = None) -> Iterator[SentMinute]:
     """What a ledger says of one site."""
     return (minute for minute in read_ledger(path) if minute.site == site and area in {None, minute.area})

@@ -499,9 +499,13 @@ class Database:
             raise TooMuch(f"the answer has more than {max_rows} values; ask for a larger window or fewer groups")
         return _series(rows, query.group)
 
-    def points(self, name: str, start_ms: int, end_ms: int, tags: dict[str, str]) -> Iterator[bytes]:
+    def points(
+        self, name: str, start_ms: int, end_ms: int, tags: dict[str, str], boots: range | None = None
+    ) -> Iterator[bytes]:
         """Raw points of a measurement as one Arrow IPC stream, in the order they were written."""
         conditions = ["time_ns >= ?", "time_ns < ?", *(f'"{tag}" = ?' for tag in tags)]
+        if boots:
+            conditions.append(f"boot BETWEEN {boots[0]} AND {boots[-1]}")
         columns = ", ".join(f'"{column}"' for column in columns_of(measurement(name)))
         sql = f'SELECT {columns} FROM "{name}" WHERE {" AND ".join(conditions)}'
         return self._stream(sql, [start_ms * NS_PER_MS, end_ms * NS_PER_MS, *tags.values()])

@@ -4,7 +4,7 @@
 |---|---|
 | `POST /write?source=&cursor=&count=` | Arrow IPC streams, one per measurement; one transaction with the cursor |
 | `POST /query` | a page of queries (`haina.query.wire`) and their answers |
-| `GET /points?measurement=&start_ms=&end_ms=` | raw points as one Arrow IPC stream |
+| `GET /points?measurement=&start_ms=&end_ms=` | raw points as one Arrow IPC stream; or `&first_boot=&last_boot=` |
 | `GET /hourly?area=&site=&device=` | hourly rollups as one Arrow IPC stream |
 | `GET /describe` | what there is, from when to when |
 | `POST /forget` | `{"site": …, "area": …}`: keep nothing of this site |
@@ -287,8 +287,11 @@ class Service:
         try:
             name = parameters.pop("measurement")
             start_ms, end_ms = int(parameters.pop("start_ms")), int(parameters.pop("end_ms"))
+            boots = None
+            if "first_boot" in parameters:
+                boots = range(int(parameters.pop("first_boot")), int(parameters.pop("last_boot")) + 1)
         except (KeyError, ValueError):
-            return _error(422, "say measurement, start_ms and end_ms in the query string")
+            return _error(422, "say measurement, start_ms and end_ms in the query string, and both boots or none")
         if name not in MEASUREMENTS:
             return _error(422, f"unknown measurement {name[:64]!r}; declared are {', '.join(MEASUREMENTS)}")
         choosable = (*TAGS, *MEASUREMENTS[name].texts)
@@ -297,7 +300,7 @@ class Service:
         if self._streams >= self._limits.streams:
             return _busy("streams")
         self._streams += 1
-        parts = self._database.points(name, start_ms, end_ms, parameters)
+        parts = self._database.points(name, start_ms, end_ms, parameters, boots)
         return StreamingResponse(self._stream(parts), media_type=ARROW_STREAM)
 
     async def _hourly(self, request: Request) -> Response:

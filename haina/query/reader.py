@@ -138,15 +138,17 @@ class Reader:
             answer = await self._async_client.request(**self._language.ask(queries, start_ms, end_ms))
             return self._language.understand(self._accepted(answer), queries, start_ms)
 
-    def batches(self, name: str, start_ms: int, end_ms: int, **tags: str) -> Iterator[Any]:
+    def batches(
+        self, name: str, start_ms: int, end_ms: int, boots: range | None = None, /, **tags: str
+    ) -> Iterator[Any]:
         """Raw points of a measurement as pyarrow RecordBatches, some ten thousand at a time and in no promised order.
 
-        Columns: `time_ns`, the tags, `boot`, `seq` and the fields, null where absent, booleans as 0 and 1. `tags`
-        chooses one area, site or device, or those with one text in a field. Raises StoreUnreachable and QueryRefused,
-        also on the way.
+        Columns: `time_ns`, the tags, `boot`, `seq` and the fields, null where absent, booleans as 0 and 1. `boots`
+        chooses those of a run, `tags` one area, site or device, or those with one text in a field; the store does
+        so. Raises StoreUnreachable and QueryRefused, also on the way.
         """
         declared = _declared(name)
-        request = self._language.ask_points(declared, start_ms, end_ms, tags)
+        request = self._language.ask_points(declared, start_ms, end_ms, boots, tags)
         with self._failures(), self._client.stream(**request, timeout=None) as answer:
             if answer.status_code != 200:
                 answer.read()
@@ -288,7 +290,9 @@ class _Language(Protocol):
         self, answer: httpx.Response, queries: Sequence[Query], start_ms: int
     ) -> list[list[Series] | QueryRefused]: ...
 
-    def ask_points(self, declared: Measurement, start_ms: int, end_ms: int, tags: dict[str, str]) -> _Request: ...
+    def ask_points(
+        self, declared: Measurement, start_ms: int, end_ms: int, boots: range | None, tags: dict[str, str]
+    ) -> _Request: ...
 
     def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]: ...
 
@@ -343,8 +347,12 @@ class _DuckDB:
             )
         return understood
 
-    def ask_points(self, declared: Measurement, start_ms: int, end_ms: int, tags: dict[str, str]) -> _Request:
+    def ask_points(
+        self, declared: Measurement, start_ms: int, end_ms: int, boots: range | None, tags: dict[str, str]
+    ) -> _Request:
         parameters = {"measurement": declared.name, "start_ms": start_ms, "end_ms": end_ms, **tags}
+        if boots:
+            parameters |= {"first_boot": boots[0], "last_boot": boots[-1]}
         return {"method": "GET", "url": "/points", "params": parameters}
 
     def understand_points(self, answer: httpx.Response, declared: Measurement) -> Iterator[Any]:
@@ -516,10 +524,14 @@ class _InfluxDB:
             understood.append(sorted(found, key=lambda line: [line.tags[tag] for tag in query.group]))
         return understood
 
-    def ask_points(self, declared: Measurement, start_ms: int, end_ms: int, tags: dict[str, str]) -> _Request:
+    def ask_points(
+        self, declared: Measurement, start_ms: int, end_ms: int, boots: range | None, tags: dict[str, str]
+    ) -> _Request:
         columns = ", ".join(quote_name(name) for name in ("boot", "seq", *declared.field_names))
         conditions = [time_range(start_ms, end_ms)]
         conditions += [f"{quote_name(tag)} = {quote_text(text)}" for tag, text in tags.items()]
+        if boots:
+            conditions.append(f'"boot" >= {boots[0]} AND "boot" <= {boots[-1]}')
         statement = (
             f"SELECT {columns} FROM {quote_name(declared.name)} WHERE {' AND '.join(conditions)} "
             f"GROUP BY {', '.join(quote_name(tag) for tag in TAGS)}"

@@ -18,7 +18,7 @@ from collector.audit import AuditReport, audit
 from collector.stores import open_store
 from haina.contract import Point, line_protocol, measurement, point_hash, telemetry_payload
 from haina.contract.measurement import Value
-from haina.ledger import SentLedger
+from haina.ledger import SentLedger, forget_site
 from haina.query.reader import open_reader
 from tests.haina_store import RunningStore, haina_store, run_store_command
 from tests.influx import RunningInflux
@@ -26,6 +26,7 @@ from tests.stores.points import build_points
 
 BOOTS = itertools.count(1)
 MINUTE_MS = 60_000
+DAY_MS = 86_400_000
 
 
 def write_ledger(path: Path, points: Sequence[Point]) -> Path:
@@ -125,7 +126,7 @@ def _duckdb_kept(store: RunningStore) -> Kept:
 
 @pytest.fixture(scope="module")
 def kept_in_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    with haina_store(tmp_path_factory.mktemp("store")) as store:
+    with haina_store(tmp_path_factory.mktemp("store"), "--keep-days", "0") as store:
         yield _duckdb_kept(store)
 
 
@@ -211,6 +212,44 @@ def test_a_reading_in_place_of_another_is_lost_and_extra(kept: Kept, tmp_path: P
     assert counts(report) == {"lost": 1, "extra": 1, "duplicates": 0, "altered": 0}
 
 
+@pytest.mark.parametrize("under_way", [False, True])
+def test_a_reading_with_a_wrong_time_is_extra_there_however_far_away(
+    kept: Kept, tmp_path: Path, under_way: bool
+) -> None:
+    """It is lost where it belongs; one that is there as well is extra alone. Also of a boot that said nothing."""
+    points, others = build_run(), build_run(devices=7)
+    silent_boot = next(BOOTS)
+    stored = [
+        *points,
+        replace(points[33], time_ms=points[33].time_ms + DAY_MS),
+        replace(points[34], time_ms=points[34].time_ms + DAY_MS, boot=silent_boot),
+    ]
+    for number, days in ((10, -10_000), (70, -1), (130, 0.5), (190, 10_000)):
+        stored[number] = replace(points[number], time_ms=points[number].time_ms + int(days * DAY_MS))
+    kept.write([*stored, *others])
+    SentLedger(tmp_path / "run.sent", run="r-1", boot=silent_boot).close()
+    with SentLedger(tmp_path / "run.sent", run="r-1", boot=points[0].boot) as ledger:
+        record(ledger, points)
+        (ledger.flush if under_way else ledger.close)()
+        report = kept.audit(ledger.path)
+    assert counts(report) == {"lost": 4, "extra": 6, "duplicates": 0, "altered": 0}
+    assert (report.under_way, report.left_out) == (under_way, 0)
+
+
+def test_the_store_itself_leaves_out_other_runs(kept: Kept) -> None:
+    points, others = build_run(devices=2), build_run(devices=7)
+    kept.write(points)
+    kept.write(others)
+    with open_reader(kept.url, kept.token) as reader:
+        for run, readings in ((points, 120), (others, 420)):
+            boots = range(run[0].boot, run[0].boot + 1)
+            assert readings == sum(
+                batch.num_rows
+                for name in ("wearable", "kiosk_state")
+                for batch in reader.batches(name, 0, 9 * 10**12, boots)
+            )
+
+
 def test_other_runs_in_the_store_are_left_out(kept: Kept, tmp_path: Path) -> None:
     points, others = build_run(), build_run(devices=7)
     kept.write(points)
@@ -293,6 +332,23 @@ def test_what_a_running_town_said_is_waited_for_while_it_is_on_its_way_to_the_st
         with meanwhile(lambda: kept.write(points)):
             report = kept.audit(ledger.path, settle_s=10)
     assert (report.clean, report.sent, report.stored, report.left_out) == (True, 240, 240, 0)
+
+
+def test_what_a_running_town_said_after_the_audit_began_is_for_the_next_one(kept: Kept, tmp_path: Path) -> None:
+    """The store is minutes ahead of the ledger, which then catches up; a reading that stays unsent is extra at once."""
+    points = build_run(devices=1)
+    kept.write([*points, replace(points[59], time_ms=points[59].time_ms + DAY_MS)])
+    later_ms = points[30].time_ms - points[30].time_ms % MINUTE_MS
+    before = [point for point in points if point.time_ms < later_ms]
+    with SentLedger(tmp_path / "run.sent", run="r-1", boot=points[0].boot) as ledger:
+        record(ledger, before)
+        ledger.flush()
+        record(ledger, points[len(before) :])
+        with meanwhile(ledger.flush):
+            report = kept.audit(ledger.path, settle_s=3)
+    assert counts(report) == {"lost": 0, "extra": 1, "duplicates": 0, "altered": 0}
+    assert (report.sent, report.offences, report.left_out) == (len(before), 1, 0)
+    assert report.up_to_ms == later_ms - MINUTE_MS
 
 
 def test_what_a_running_towns_store_lost_doubled_altered_or_made_up_is_found(kept: Kept, tmp_path: Path) -> None:
@@ -405,3 +461,30 @@ def test_the_command_says_yes_no_or_why_not(kept_in_duckdb: Kept, tmp_path: Path
         assert sentence in complained
         assert len(complained.splitlines()) == 1
     assert run_audit("--sent", str(tmp_path / "absent.sent"), *store)[0] == 2
+
+
+def test_an_audit_that_compared_nothing_is_no_pass(kept_in_duckdb: Kept, tmp_path: Path) -> None:
+    """Whatever the reason: no reading in the ledger, forgotten, gone by retention."""
+    points = build_run()
+    empty = tmp_path / "empty.sent"
+    empty.touch()
+    SentLedger(tmp_path / "silent.sent", run="r-1", boot=next(BOOTS)).close()
+    forgotten = write_ledger(tmp_path / "forgotten.sent", points)
+    forget_site(forgotten, "home-1")
+    assert not kept_in_duckdb.audit(empty).clean
+    for ledger, why in (
+        (empty, "holds no reading"),
+        (tmp_path / "silent.sent", "holds no reading"),
+        (forgotten, "holds only 4 devices"),
+    ):
+        code, printed, complained = run_audit("--sent", str(ledger), "--store", kept_in_duckdb.url)
+        assert (code, printed) == (2, "")
+        assert f"nothing to compare: {ledger} {why}" in complained
+        assert len(complained.splitlines()) == 1
+
+
+def test_a_ledger_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    """Its readings would be called lost."""
+    ledger = write_ledger(tmp_path / "run.sent", build_run())
+    code, _, complained = run_audit("--sent", str(ledger), "--sent", f"{tmp_path}/../{tmp_path.name}/run.sent")
+    assert (code, complained) == (2, f"haina: --sent {ledger} is given twice; each ledger counts once\n")

@@ -16,7 +16,7 @@ from collector.stores.duckdb import record_batch
 from haina.contract import Point, measurement
 from haina.query import Aggregate, Filter, Query
 from haina.query.reader import open_reader
-from tests.haina_store import haina_store, run_store_command
+from tests.haina_store import RunningStore, haina_store, run_store_command
 from tests.query.test_same_answer import edge_cases
 from tests.stores.points import START_MS, build_points
 from tests.stores.test_audit import build_run, write_ledger
@@ -228,14 +228,8 @@ def test_the_audit_of_a_time_whose_raw_points_are_gone_says_so(tmp_path: Path) -
         client = open_store(store.url)
         client.write("journal", len(points), points)
         client.close()
-        store.stop()
-        database = Database(store.folder)
         half_ms = START_MS + HOUR_MS
-        with database._transaction():
-            for name in ("wearable", "kiosk_state"):
-                hourly.move(database._writer, measurement(name), 0, half_ms * 1_000_000)
-        database.close()
-        store.start()
+        roll_up_before(store, half_ms)
         with open_reader(store.url) as reader:
             report = audit([ledger], reader)
         assert report.clean
@@ -245,6 +239,22 @@ def test_the_audit_of_a_time_whose_raw_points_are_gone_says_so(tmp_path: Path) -
         process = run_store_command("audit", "--sent", str(ledger), "--store", store.url)
         assert "gone by retention" in process.communicate(timeout=90)[0]
         assert process.returncode == 0
+        roll_up_before(store, START_MS + DAY_MS)
+        process = run_store_command("audit", "--sent", str(ledger), "--store", store.url)
+        printed, complained = process.communicate(timeout=90)
+        assert (process.returncode, printed) == (2, "")
+        assert f"nothing to compare: {ledger} holds only 4" in complained
+        assert complained.endswith("2026-09-22 02:00 UTC, whose raw points are gone by retention\n")
+
+
+def roll_up_before(store: RunningStore, before_ms: int) -> None:
+    store.stop()
+    database = Database(store.folder)
+    with database._transaction():
+        for name in ("wearable", "kiosk_state"):
+            hourly.move(database._writer, measurement(name), 0, before_ms * 1_000_000)
+    database.close()
+    store.start()
 
 
 def test_forgetting_a_site_leaves_no_byte_of_it_and_all_else(tmp_path: Path) -> None:
