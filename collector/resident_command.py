@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import CAFileOption, JsonOption, fail
+from haina.command_line import CAFileOption, JsonOption, fail, refuse_twice
 
 if TYPE_CHECKING:
     from collector.forgetting import Places
@@ -137,9 +137,11 @@ def _understood(
     from collector.resident import Resident
     from haina.contract import BadTopic
     from haina.credentials import BadCredentials, trusting
+    from haina.store_url import BadStoreURL, all_different
 
     if data is None and not (stores or runs or broker):
         fail("say where: --data, --store, --run or --broker")
+    refuse_twice("--run", runs or ())
     for run in runs or ():
         if not any((run / name).is_file() for name in ("run.json", "run.sent", "run.truth", "run.commands")):
             fail(f"there is no run in {run}; give --run the folder of a simulator")
@@ -149,11 +151,12 @@ def _understood(
     except NoJournal as error:
         fail(str(error))
     try:
+        all_different(stores or ())
         whom = Resident.parse(resident)
         address = None if broker is None else trusting(broker, ca_file)
     except BadTopic as error:
         fail(f"a resident is SITE or AREA/SITE, such as h0001: {error}")
-    except BadCredentials as error:
+    except (BadCredentials, BadStoreURL) as error:
         fail(str(error))
     return whom, Places(data, tuple(stores or ()), tuple(runs or ()), address, ca_file)
 

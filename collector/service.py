@@ -48,7 +48,7 @@ from haina.mqtt import (
 )
 from haina.mqtt import Connection as BrokerConnection
 from haina.mqtt.codec import MAX_PACKET_BYTES
-from haina.store_url import COLLECTOR_TOKEN, collector_token, is_loopback
+from haina.store_url import COLLECTOR_TOKEN, all_different, collector_token, is_loopback
 
 MAX_PENDING_MESSAGES: Final = 5_000
 MAX_PENDING_BYTES: Final = 16 * 1024 * 1024
@@ -127,7 +127,7 @@ class Collector:
     """
 
     def __init__(self, settings: Settings, open_store: Callable[[str], Store] = open_store) -> None:
-        stores = [(url, open_store(url)) for url in dict.fromkeys(settings.stores)]
+        stores = [(url, open_store(url)) for url in all_different(settings.stores)]
         self.settings: Final = settings
         self.journal: Final = Journal(settings.data)
         self.accounting: Final = Accounting(settings.max_devices)

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import CAFileOption, DataOption, JsonOption, StoreOption, duration_s, fail
+from haina.command_line import CAFileOption, DataOption, JsonOption, StoreOption, duration_s, fail, refuse_twice
 from haina.store_url import DEFAULT_STORE, BadStoreURL, StoreURL
 
 if TYPE_CHECKING:
@@ -120,8 +119,7 @@ def audit(
     from haina.query.reader import StoreError, open_reader
     from haina.tls import BadCertificate
 
-    for twice in (path for path, times in Counter(path.resolve() for path in sent).items() if times > 1):
-        fail(f"--sent {twice} is given twice; each ledger counts once")
+    refuse_twice("--sent", sent)
     try:
         with open_reader(store, ca_file=ca_file) as reader:
             report = compare(sent, reader, worst)

@@ -8,6 +8,8 @@ import difflib
 import json
 import signal
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,15 +35,29 @@ class _Haina(TyperGroup):
 
 
 def _complete(command: Any, *names: str) -> None:
-    """Keep the lines of examples, and name variables after flags: HAINA_COLLECT_HTTP is `haina collect --http`."""
+    """Keep the lines of examples, and name variables after flags: HAINA_COLLECT_HTTP is `haina collect --http`.
+
+    And take no empty path, which would be the current folder.
+    """
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(f"\b\n{text}" if text.startswith("  ") else text for text in paragraphs)
-    for parameter in command.params:
-        if isinstance(parameter, TyperOption) and parameter.envvar is None:
-            flag = next(option for option in parameter.opts if option.startswith("--"))
-            parameter.envvar = "_".join(("haina", *names, flag[2:])).replace("-", "_").upper()
+    for option in command.params:
+        if isinstance(option, TyperOption):
+            if option.envvar is None:
+                flag = next(name for name in option.opts if name.startswith("--"))
+                option.envvar = "_".join(("haina", *names, flag[2:])).replace("-", "_").upper()
+            option.process_value = partial(_refuse_empty_path, option, option.process_value)  # type: ignore[method-assign]
     for name, inner in getattr(command, "commands", {}).items():
         _complete(inner, *names, name)
+
+
+def _refuse_empty_path(option: TyperOption, process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    """What Typer makes of an option's value, unless that is a path and the text is empty."""
+    made = process(context, value)
+    texts, paths = (value or (), made or ()) if option.multiple else ([value], [made])
+    if any(text == "" and isinstance(path, Path) for text, path in zip(texts, paths, strict=True)):
+        fail(f"{option.opts[0]} is empty; give a path, or leave it out")
+    return made
 
 
 app = typer.Typer(

@@ -1,7 +1,8 @@
 """What all commands share at their edge: option names, ways to say no, times and durations, Ctrl-C.
 
 Settings come from flags, then `HAINA_…` variables, then one TOML file (`haina.toml`, or what `--config` names),
-then defaults; Typer resolves them in that order (see `command`). Exit codes are the same everywhere:
+then defaults; Typer resolves them in that order (see `command`). An empty variable is none. Exit codes are the same
+everywhere:
 
 | code | means                                                        |
 |------|--------------------------------------------------------------|
@@ -15,7 +16,8 @@ import asyncio
 import contextlib
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -122,6 +124,13 @@ def duration_s(text: str, option: str) -> float:
     if seconds > _LONGEST_S:
         fail(f"{option} {text!r} is longer than 100 years")
     return seconds
+
+
+def refuse_twice(option: str, paths: Iterable[Path]) -> None:
+    """End the command when one of the paths is another one too, however they are spelled."""
+    for path, times in Counter(path.resolve() for path in paths).items():
+        if times > 1:
+            fail(f"{option} {path} is given twice; give it once")
 
 
 def local_time_ms(text: str, option: str) -> int:

@@ -6,10 +6,14 @@ whose status is no store but is asked in the same way: `HAINA_COLLECTOR_TOKEN`.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import combinations
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from haina.listen import is_host
 
 DEFAULT_STORE = "duckdb+http://127.0.0.1:8790"
 TOKEN_VARIABLES = {"duckdb": "HAINA_STORE_TOKEN", "influxdb": "HAINA_INFLUX_TOKEN"}
@@ -57,9 +61,10 @@ class StoreURL:
                 f"{' or '.join(TOKEN_VARIABLES.values())} in the environment instead"
             )
         kind, _, scheme = parts.scheme.partition("+")
-        if kind not in TOKEN_VARIABLES or scheme not in {"http", "https"} or not parts.hostname:
+        host = parts.hostname or ""
+        if kind not in TOKEN_VARIABLES or scheme not in {"http", "https"} or not is_host(host):
             raise BadStoreURL(f"a store URL is {_FORMS}; got {text[:200]!r}")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = f"[{host}]" if ":" in host else host
         base_url = f"{scheme}://{host}" + (f":{port}" if port is not None else "")
         path = unquote(parts.path).strip("/")
         if kind == "duckdb":
@@ -70,9 +75,26 @@ class StoreURL:
             raise BadStoreURL(f"an influxdb store URL names one bucket, as in {_FORMS}; got {text[:200]!r}")
         return cls("influxdb", base_url, path, parse_qs(parts.query).get("org", [""])[0])
 
+    def is_same_as(self, other: "StoreURL") -> bool:
+        """Whether both mean one store, however they spell this machine, the usual port or no organisation."""
+        return self._place() == other._place() and (self.org == other.org or not (self.org and other.org))
+
+    def _place(self) -> tuple[str, str, int, str]:
+        parts = urlsplit(self.base_url)
+        host = "localhost" if is_loopback(self.host) else self.host
+        return self.kind, host, parts.port or (443 if parts.scheme == "https" else 80), self.bucket
+
     def token(self) -> str | None:
         """The token the environment holds for this kind of store; None when it holds none. Raises BadStoreURL."""
         return _token(TOKEN_VARIABLES.get(self.kind, ""))
+
+
+def all_different(urls: Sequence[str]) -> Sequence[str]:
+    """The URLs themselves, if each means another store. Raises BadStoreURL."""
+    for first, second in combinations(urls, 2):
+        if StoreURL.parse(first).is_same_as(StoreURL.parse(second)):
+            raise BadStoreURL(f"--store {second} is the same store as --store {first}; give it once")
+    return urls
 
 
 def collector_token() -> str | None:
@@ -104,7 +126,7 @@ def is_web_address(text: str) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+    return parts.scheme in {"http", "https"} and is_host(parts.hostname or "") and "@" not in parts.netloc
 
 
 def is_loopback(host: str) -> bool:

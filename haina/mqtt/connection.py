@@ -48,6 +48,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from haina.listen import is_host
 from haina.mqtt.codec import (
     MAX_PACKET_ID,
     REFUSALS,
@@ -154,12 +155,16 @@ class BrokerAddress:
         try:
             parts = urlsplit(url)
             port = parts.port
-            host = parts.hostname
+            host = parts.hostname or ""
         except ValueError:  # whose message may quote the password, when a "/" in it is not percent-encoded
             raise InvalidAddress("a broker's URL must be mqtt://[user[:password]@]host[:port]") from None
         if parts.scheme not in {"mqtt", "mqtts"}:
             raise InvalidAddress("a broker's URL must begin with mqtt:// or mqtts://")
-        if not host or parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
+        if not is_host(host):
+            raise InvalidAddress(
+                "a broker's URL must name a host or an IP address: mqtt://[user[:password]@]host[:port]"
+            )
+        if parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
             raise InvalidAddress(
                 "a broker's URL must be mqtt://[user[:password]@]host[:port] and nothing more"
                 " (percent-encode reserved characters in the user name and password)"

@@ -487,4 +487,4 @@ def test_a_ledger_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     """Its readings would be called lost."""
     ledger = write_ledger(tmp_path / "run.sent", build_run())
     code, _, complained = run_audit("--sent", str(ledger), "--sent", f"{tmp_path}/../{tmp_path.name}/run.sent")
-    assert (code, complained) == (2, f"haina: --sent {ledger} is given twice; each ledger counts once\n")
+    assert (code, complained) == (2, f"haina: --sent {ledger} is given twice; give it once\n")

@@ -35,6 +35,7 @@ def test_a_store_url_opens_its_store_and_reads_back_the_same(text: str, name: st
         "duckdb+http://",
         "duckdb+http://127.0.0.1:8790/town",
         "duckdb+http://127.0.0.1:99999",
+        "duckdb+http://a b:8790",
         "http://127.0.0.1:8086/town",
         "influxdb+http://127.0.0.1:8086",
         "influxdb+http://127.0.0.1:8086/a/b",
@@ -45,6 +46,23 @@ def test_a_store_url_opens_its_store_and_reads_back_the_same(text: str, name: st
 def test_what_is_no_store_url_is_answered_with_the_forms_there_are(text: str) -> None:
     with pytest.raises(BadStoreURL, match="store URL"):
         open_store(text)
+
+
+@pytest.mark.parametrize(
+    ("second", "is_same"),
+    [
+        ("influxdb+http://LOCALHOST/town/?org=haina", True),
+        ("influxdb+http://127.0.0.1:80/town", True),
+        ("influxdb+http://[::1]/town?org=haina", True),
+        ("influxdb+http://127.0.0.1/town?org=elsewhere", False),
+        ("influxdb+http://127.0.0.1:8086/town?org=haina", False),
+        ("influxdb+http://127.0.0.1/village?org=haina", False),
+        ("duckdb+http://127.0.0.1:80", False),
+    ],
+)
+def test_a_store_is_known_again_however_it_is_spelled(second: str, is_same: bool) -> None:
+    first = StoreURL.parse("influxdb+http://127.0.0.1/town?org=haina")
+    assert first.is_same_as(StoreURL.parse(second)) == StoreURL.parse(second).is_same_as(first) == is_same
 
 
 @pytest.mark.parametrize(
