@@ -41,6 +41,10 @@ RATE_S: Final = 5
 
 MAX_DEVICES_SHOWN: Final = 10_000
 WORST_SHOWN: Final = 20
+REFUSED_IN_A_ROW: Final = 100
+"""A store that has refused so many points and taken none in between looks to be the wrong one, or set up wrongly, and
+of dead letters only the last are kept. Assumed."""
+
 GLANCE_S: Final = 0.5
 GLANCE_SHARE: Final = 0.01
 """A look at all devices is remembered for so long, and longer where it would take more than this share of the time:
@@ -98,6 +102,11 @@ class Report:
             problems.append("journal full")
         if collector.disk_reason is not None:
             problems.append(f"disk: {collector.disk_reason}")
+        problems += (
+            f"store {shipper.name} refused its last {shipper.refused_in_a_row:,} points: see `haina deadletter list`"
+            for shipper in collector.shippers
+            if shipper.refused_in_a_row >= REFUSED_IN_A_ROW
+        )
         return problems
 
     def status(self) -> dict[str, Any]:
@@ -339,9 +348,7 @@ class _Metrics(MetricSource):
             "Dead letters over the limit, which were not kept.",
             value=journal["dead_letters_dropped"],
         )
-        yield _gauge(
-            "healthy", "1 unless the broker is down, the journal full or the disk failing.", not status["problems"]
-        )
+        yield _gauge("healthy", "1 unless the status names problems.", not status["problems"])
         yield _gauge("devices", "Devices known.", status["devices"]["known"])
         for name, numbers in (("gateways", status["gateways"]), ("devices_by", status["devices"]["states"])):
             family = GaugeMetricFamily(f"haina_collector_{name}", "How many, by state.", labels=["state"])

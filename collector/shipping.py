@@ -159,6 +159,8 @@ class Shipper:
         self.dead_letters: deque[DeadLetter] = deque(maxlen=MAX_DEAD_LETTERS_PENDING)
         """Refused points that no transaction has taken yet; while the disk takes none, the last of them."""
         self.dead_letters_dropped = 0
+        self.refused_in_a_row = 0
+        """How many of the last points it refused, without taking one."""
         self.down_reason: str | None = None
         self.latency: Final = Latency()
         self._store = store
@@ -277,6 +279,7 @@ class Shipper:
 
     def _refuse(self, point: Point, reason: str) -> None:
         self.refused += 1
+        self.refused_in_a_row += 1
         letter = _dead_letter(self.name, point, reason)
         if len(self.dead_letters) == self.dead_letters.maxlen:
             self.dead_letters_dropped += 1
@@ -306,6 +309,7 @@ class Shipper:
                 wait_s = self._backoff.wait_s(failures)
                 self._down(f"{type(error).__name__}: {error}")
             else:
+                self.refused_in_a_row = 0
                 self._up()
                 return
             await asyncio.sleep(wait_s)

@@ -9,7 +9,7 @@ offender although InfluxDB 1.x keeps the good lines of a batch it refuses.
 
 What the answers mean was read off InfluxDB 2.9 and 1.6: 204 is written; 400 malformed, 413 too large, 422 type conflict
 or outside the bucket's retention are about the points (1.x says 400 for all of them); everything else is about the
-store.
+store. A proxy, or a server that expects TLS, says 400 and 413 too: only InfluxDB's own answer is about the points.
 """
 
 import json
@@ -29,6 +29,8 @@ TIMEOUT_S = 10.0  # assumed: a 5,000-point batch takes InfluxDB about 50 ms
 PART_POINTS = 1_000
 """A body is written in parts, each made and sent while it is in the processor's cache: 7 % less for a line."""
 _ABOUT_THE_POINTS = frozenset({400, 413, 422})
+_CODES = frozenset({"invalid", "request too large", "unprocessable entity"})
+"""What InfluxDB 2 and its cloud call these three in the JSON of their error (their API's documentation)."""
 _MAX_REASON_CHARS = 300
 _MAX_ANSWER_BYTES = 64 * 1024
 
@@ -65,7 +67,7 @@ class InfluxStore:
             raise StoreRefused(f"a point cannot become line protocol: {wrong}") from None
         status, headers, answer = self._post(body)
         if status != 204:
-            raise self._meaning(status, headers, answer)
+            raise self._meaning(status, headers, answer, len(points))
 
     def _post(self, body: list[bytes]) -> tuple[int, HTTPMessage, bytes]:
         """Status, headers and body of the answer. A connection that InfluxDB closed while idle is opened anew, once."""
@@ -91,10 +93,18 @@ class InfluxStore:
         """Close the connection."""
         self._connection.close()
 
-    def _meaning(self, status: int, headers: HTTPMessage, answer: bytes) -> StoreUnavailable | StoreRefused:
+    def _meaning(
+        self, status: int, headers: HTTPMessage, answer: bytes, points: int
+    ) -> StoreUnavailable | StoreRefused:
         reason = _reason(answer)
         if status in _ABOUT_THE_POINTS:
-            return StoreRefused(f"InfluxDB refused points ({status}): {reason}")
+            # A proxy that takes no body of this size may take half of it; what it says of a single point is its own.
+            if _is_influxdbs(headers, answer) or (status == 413 and points > 1):
+                return StoreRefused(f"InfluxDB refused points ({status}): {reason}")
+            return StoreUnavailable(
+                f"what answers at {self._url.base_url} is not InfluxDB itself ({status}: {reason}); correct the store "
+                "URL (http or https, host, port), or the proxy before InfluxDB"
+            )
         where = f"InfluxDB at {self._url.base_url}"
         retry_after_s = _retry_after_s(headers.get("Retry-After"))
         if status in {401, 403}:
@@ -112,6 +122,19 @@ class InfluxStore:
         if status < 400:
             return StoreUnavailable(f"what answers at {self._url.base_url} is no InfluxDB ({status}, not 204)")
         return StoreUnavailable(f"{where} cannot take points now ({status}): {reason}", retry_after_s)
+
+
+def _is_influxdbs(headers: HTTPMessage, answer: bytes) -> bool:
+    """Whether an error is InfluxDB's own: 1.x and 2.x say their version, the cloud a code, and 3 which lines."""
+    if "X-Influxdb-Version" in headers:
+        return True
+    try:
+        said = json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and (
+        (said.get("code") in _CODES and "message" in said) or ("error" in said and "data" in said)
+    )
 
 
 def _reason(answer: bytes) -> str:

@@ -17,7 +17,9 @@ import pytest
 
 from collector.ingest import Settled, Transaction
 from collector.journal import Journal, Size
+from collector.report import REFUSED_IN_A_ROW, Report
 from collector.service import GATHER_MESSAGES, GATHER_PAUSE_S, Collector, Settings
+from collector.stores import Store, StoreRefused
 from haina.broker import MAX_IN_FLIGHT
 from haina.contract import Clock, Phase, Status, Watermark, decode, encode
 from haina.mqtt import BrokerAddress, Connection
@@ -419,6 +421,35 @@ def test_the_accounts_close_while_the_last_commit_is_under_way(tmp_path: Path) -
         assert accounted() == collector.received_readings == 2
         assert (collector.in_memory, collector.durable_counters["rejected"]) == (0, 1)
         collector.journal.close()
+
+    asyncio.run(run())
+
+
+def test_a_store_that_takes_nothing_any_more_is_a_problem_until_it_takes_a_point(tmp_path: Path) -> None:
+    store = Mock(Store, write=Mock(side_effect=StoreRefused("it refuses everything")))
+    store.name = "picky"
+
+    async def run() -> None:
+        settings = Settings(BrokerAddress("127.0.0.1", 1), ("null:",), tmp_path, http=None)
+        collector = Collector(settings, open_store=lambda url: store)
+        report, [shipper] = Report(collector), collector.shippers
+        running = asyncio.create_task(collector.run())
+
+        async def settled_after(count: int) -> list[str]:
+            first = collector.ingest.counters["journaled"] + 1
+            collector.received(run_of([message(topic(), live_payload(first + number)) for number in range(count)]))
+            async with asyncio.timeout(60):
+                while shipper.cursor < first + count - 1:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.005)
+            return [problem for problem in report.problems() if "broker" not in problem]
+
+        assert await settled_after(REFUSED_IN_A_ROW - 1) == []
+        [problem] = await settled_after(1)
+        assert problem.startswith("store picky refused its last 100 points")
+        store.write.side_effect = None
+        assert await settled_after(1) == []
+        collector.stop()
+        await running
 
     asyncio.run(run())
 

@@ -225,6 +225,70 @@ def test_whoever_answers_otherwise_than_influxdb_has_written_nothing() -> None:
             store.close()
 
 
+TLS_EXPECTED = b"Client sent an HTTP request to an HTTPS server.\n"
+NGINX = b"<html><head><title>%s</title></head><body><center>nginx</center></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, TLS_EXPECTED),
+        (400, NGINX % b"400 The plain HTTP request was sent to HTTPS port"),
+        (413, NGINX % b"413 Request Entity Too Large"),
+        (422, b'{"error": "unprocessable", "message": "not by this gateway"}'),
+        (400, b'{"code": "BadRequest", "message": "not by this gateway"}'),
+        (400, b'["invalid"]'),
+    ],
+    ids=str,
+)
+def test_what_influxdb_never_said_refuses_no_point(status: int, body: bytes) -> None:
+    with answering(status, {}, body) as url:
+        store = open_store(f"influxdb+{url}/town?org=haina")
+        with pytest.raises(StoreUnavailable, match=f"not InfluxDB itself .{status}: .* correct the store URL"):
+            store.write("journal", 1, build_points(1))
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (400, {"X-Influxdb-Version": "1.8.10"}, b'{"error": "partial write: it says"}'),
+        (413, {"X-Influxdb-Version": "1.8.10"}, b'{"error": "it says"}'),
+        (400, {}, b'{"code": "invalid", "message": "it says"}'),
+        (413, {}, b'{"code": "request too large", "message": "it says"}'),
+        (422, {}, b'{"code": "unprocessable entity", "message": "it says"}'),
+        (400, {}, b'{"error": "partial write of line protocol occurred: it says", "data": [{"line_number": 1}]}'),
+    ],
+    ids=str,
+)
+def test_what_influxdb_says_of_points_refuses_them_whichever_version_says_it(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
+    with answering(status, headers, body) as url:
+        store = open_store(f"influxdb+{url}/town?org=haina")
+        with pytest.raises(StoreRefused, match=f"refused points .{status}.: .*it says"):
+            store.write("journal", 1, build_points(1))
+        store.close()
+
+
+def test_a_body_too_large_is_halved_whoever_finds_it_so() -> None:
+    points = build_points(100)
+    with influxdb_1(["max-body-size = 2000"]) as influx:
+        store, _, url = build_store(influx)
+        with pytest.raises(StoreRefused, match="413"):
+            store.write("journal", 100, points)
+        assert write_halving(store, 100, points) == []
+        assert counted(influx, url) == 100
+        store.close()
+    with answering(413, {}, NGINX % b"413 Request Entity Too Large") as url:
+        store = open_store(f"influxdb+{url}/town?org=haina")
+        with pytest.raises(StoreRefused, match="413"):
+            store.write("journal", 2, points[:2])
+        with pytest.raises(StoreUnavailable, match="413"):
+            store.write("journal", 1, points[:1])
+        store.close()
+
+
 def test_a_connection_that_was_closed_while_idle_is_opened_anew(influx: RunningInflux) -> None:
     store, _, url = build_store(influx)
     store.write("journal", 3, build_points(3))
