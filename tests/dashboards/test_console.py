@@ -397,6 +397,13 @@ def test_whoever_is_sent_to_a_home_moves_on_the_map_and_what_they_find_is_told_t
     expect(page.locator("[data-members='1'] .member.travelling")).to_have_attribute(
         "title", f"Volunteer 1 · Under way · {home} · check"
     )
+    assert page.evaluate(
+        """() => {
+            const height = (element) => Number(getComputedStyle(element).zIndex);
+            const member = height(document.querySelector(".member"));
+            return [...document.querySelectorAll(".label")].every((label) => height(label) < member);
+        }"""
+    ), "a name on the map hides who passes under it"
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "town-help.png")
     found = {

@@ -219,7 +219,7 @@ export function map(element) {
       }
       const icon = L.divIcon({ className: `member ${member.state}`, html: h("i"), iconSize: [14, 14] });
       const words = [deviceName(member.device), t(`state.${member.state}`), member.destination, errandName(member.errand)].filter(Boolean).join(" · ");
-      L.marker(at, { icon, title: words, alt: words, keyboard: false }).addTo(memberLayer);
+      L.marker(at, { icon, title: words, alt: words, keyboard: false, zIndexOffset: 1000 }).addTo(memberLayer);
     }
     element.dataset.members = shown;
     drawKinds();
