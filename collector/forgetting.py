@@ -41,13 +41,13 @@ from collector.dead_letters import read_letters
 from collector.journal import CommitFailed, Journal, JournalUnusable, groups_with
 from collector.resident import Resident
 from haina.contract import measurement
+from haina.contract.measurement import LAST_MS
 from haina.contract.point import NS_PER_MS
 from haina.ledger import MINUTE_MS, DeviceMinute, forget_minutes, forget_site, site_lines
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
 from haina.query.reader import Reader, open_reader
 
-END_MS: Final = 9_000_000_000_000
-"""No event time is later (`haina.contract.measurement.TIME_MS`)."""
+END_MS: Final = LAST_MS + 1
 
 ASKED: Final = Path("forget") / "ask.json"
 ANSWERED: Final = Path("forget") / "done.json"

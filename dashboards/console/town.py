@@ -19,6 +19,7 @@ import structlog
 from haina.contract import CLOCK_TOPIC, Clock, Command, Meta, Reply, Status, Topic, TopicClass, decode, encode
 from haina.contract.crew import CREW_MEMBER, MEMBER_STATES
 from haina.contract.help import HELP_DESK, HELP_REPORT
+from haina.contract.measurement import LAST_MS
 from haina.contract.topic import GATEWAY, PREFIX, BadTopic
 from haina.mqtt.codec import Publish
 from haina.mqtt.connection import BrokerAddress, Connection, ConnectOptions, MQTTError, stay_connected
@@ -189,7 +190,7 @@ class TownWatch:
         if self.clock is None:
             raise NotDone("the town has not told its time, so a command cannot say when it expires", "no_clock")
         pace = max(1.0, self.clock.speed, self.clock.achieved)
-        expires = min(self.clock.time + math.ceil(EXPIRES_WALL_S * 1000 * pace), 9_000_000_000_000)
+        expires = min(self.clock.time + math.ceil(EXPIRES_WALL_S * 1000 * pace), LAST_MS)
         wish = Command(id=uuid.uuid4().hex, expires=expires, args=args)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[wish.id] = answer

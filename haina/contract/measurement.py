@@ -73,7 +73,10 @@ class Telemetry(msgspec.Struct, gc=False):
     values: Any
 
 
-TIME_MS = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]  # 1970 … 2255: nanoseconds fit 64 bits
+LAST_MS = 9_000_000_000_000
+"""No reading is of a later time, in ms since 1970: in 2255, for nanoseconds to fit 64 bits."""
+
+TIME_MS = Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
 BOOT = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 SEQ = Annotated[int, msgspec.Meta(ge=1, le=INT_LIMIT)]
 

@@ -24,6 +24,7 @@ import httpx
 import msgspec
 
 from haina.contract import MEASUREMENTS, Measurement, Point, measurement
+from haina.contract.measurement import LAST_MS
 from haina.contract.point import NS_PER_MS, TAGS
 from haina.query.influxql import compile_influxql, compile_with_hours, hourly_bucket, quote_name, quote_text, time_range
 from haina.query.value import HOUR_S, Query, Series, fits_rollups
@@ -460,7 +461,6 @@ class _InfluxAnswer(msgspec.Struct):
 
 _INFLUX_ANSWER = msgspec.json.Decoder(_InfluxAnswer)
 _HOUR_MS = HOUR_S * 1000
-_NEVER_MS = 9_000_000_000_000  # no event time is later
 _GO_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")  # as 9600h0m0s; a bucket's term is whole hours at least
 
 
@@ -492,7 +492,7 @@ class _InfluxDB:
         points, hours = (_INFLUX_ANSWER.decode(answer.content).results for answer in answers)
         for name, point, hour in zip(MEASUREMENTS, points, hours, strict=False):  # as far as it was not refused
             if hour.series:
-                first_ms = point.series[0].values[0][0] if point.series else _NEVER_MS
+                first_ms = point.series[0].values[0][0] if point.series else LAST_MS
                 if hour.series[0].values[0][0] < first_ms // _HOUR_MS * _HOUR_MS:
                     self._raw_from_ms[name] = -(-first_ms // _HOUR_MS) * _HOUR_MS  # the next whole hour
 

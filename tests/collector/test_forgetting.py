@@ -12,6 +12,7 @@ import urllib.error
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from collector.accounting import Accounting
@@ -22,6 +23,7 @@ from collector.journal import Journal
 from collector.resident import Resident
 from collector.stores import open_store
 from haina.contract import Point, measurement, point_hash, telemetry_payload
+from haina.contract.measurement import LAST_MS
 from haina.ledger import MINUTE_MS, BadLedger, SentLedger, forget_site, read_ledger
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions
 from haina.query.reader import StoreUnreachable, open_reader
@@ -284,6 +286,16 @@ def test_what_others_said_of_a_resident_is_theirs_too_and_the_audit_compares_all
     [device] = replayed(journal).devices.values()
     assert (device.received, device.missing, device.waited_for) == (30, 0, 0)
     journal.close()
+
+
+def test_a_reading_of_the_last_time_there_is_is_handed_over_too(tmp_path: Path) -> None:
+    with haina_store(tmp_path / "store") as store:
+        client = open_store(store.url)
+        client.write("journal", 2, [msgspec.structs.replace(build_nurse()[3], time_ms=each) for each in (0, LAST_MS)])
+        client.close()
+        for whom in (WHO, Resident("nurses")):  # named, and by tags
+            lines = export(whom, Places(stores=[store.url]), tmp_path / f"{whom.site}.zip")
+            assert lines["store-1/crew_member.jsonl"] == 2
 
 
 def test_a_file_that_is_no_journal_is_refused_at_once_and_asked_nothing(tmp_path: Path) -> None:

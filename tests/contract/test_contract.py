@@ -26,10 +26,11 @@ from haina.contract import (
     telemetry_payload,
     time_ns,
 )
+from haina.contract.measurement import LAST_MS
 from haina.contract.point import MAX_FLOAT_TEXTS, FloatTexts, lines, stored_point_hash
 
 LEVEL = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,47}", fullmatch=True)
-TIME_MS = st.integers(0, 9_000_000_000_000)
+TIME_MS = st.integers(0, LAST_MS)
 
 
 def field_value(field: Field) -> st.SearchStrategy[object]:
