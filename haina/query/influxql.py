@@ -13,16 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from haina.contract.point import TAGS
-from haina.query.value import Aggregate, Filter, Query
-
-_OF_PARTS = {
-    Aggregate.COUNT: 'sum("count")',
-    Aggregate.SUM: 'sum("sum")',
-    Aggregate.MEAN: 'sum("sum") / sum("count")',
-    Aggregate.MIN: 'min("min")',
-    Aggregate.MAX: 'max("max")',
-    Aggregate.SPREAD: 'max("max") - min("min")',
-}
+from haina.query.value import FROM_ROLLUPS, Aggregate, Filter, Query
 
 
 def time_range(start_ms: int, end_ms: int) -> str:
@@ -64,14 +55,14 @@ def compile_with_hours(query: Query, start_ms: int, end_ms: int, raw_from_ms: in
         points = f"SELECT {parts} FROM {quote_name(query.measurement)} WHERE {' AND '.join(where)}"
         sources.append(f"({points}{_group('1h', TAGS)})")
     span = time_range(start_ms, end_ms)
-    statement = f'SELECT {_OF_PARTS[query.aggregate]} AS "value" FROM {", ".join(sources)} WHERE {span}'
+    statement = f'SELECT {FROM_ROLLUPS[query.aggregate]} AS "value" FROM {", ".join(sources)} WHERE {span}'
     return _grouped(query, statement, span, f"{query.window_s}s" if query.window_s else None)
 
 
 def compile_from_hours(query: Query, hours: str, *, time_range: str, window: str, where_raw: Sequence[str] = ()) -> str:
     """The statement for a query that fits rollups, from bucket `hours` alone; see `compile_influxql`."""
     source = _hours(query, hours, [*where_raw, time_range])
-    statement = f'SELECT {_OF_PARTS[query.aggregate]} AS "value" FROM {source} WHERE {time_range}'
+    statement = f'SELECT {FROM_ROLLUPS[query.aggregate]} AS "value" FROM {source} WHERE {time_range}'
     return _grouped(query, statement, time_range, window)
 
 
@@ -87,7 +78,7 @@ def _hours(query: Query, hours: str, conditions: Sequence[str]) -> str:
 
 
 def _parts(query: Query) -> list[str]:
-    return [part for part in ("count", "sum", "min", "max") if f'"{part}"' in _OF_PARTS[query.aggregate]]
+    return [part for part in ("count", "sum", "min", "max") if f'"{part}"' in FROM_ROLLUPS[query.aggregate]]
 
 
 def _grouped(query: Query, statement: str, time_range: str, window: str | None) -> str:

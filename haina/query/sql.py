@@ -11,7 +11,7 @@ rolled up is a gap.
 
 from haina.contract import measurement
 from haina.contract.point import NS_PER_MS, TAGS
-from haina.query.value import Aggregate, Filter, Query, fits_rollups
+from haina.query.value import FROM_ROLLUPS, Aggregate, Filter, Query, fits_rollups
 
 _AGGREGATES = {
     Aggregate.COUNT: "count({0})",
@@ -22,15 +22,6 @@ _AGGREGATES = {
     Aggregate.SPREAD: "max({0}) - min({0})",
     Aggregate.FIRST: "arg_max({0}, (-time_ns, {0}))",  # a tie has the same answer every time
     Aggregate.LAST: "arg_max({0}, (time_ns, {0}))",
-}
-
-_OF_PARTS = {
-    Aggregate.COUNT: "sum(count)",
-    Aggregate.SUM: "sum(sum)",
-    Aggregate.MEAN: "sum(sum) / sum(count)",
-    Aggregate.MIN: "min(min)",
-    Aggregate.MAX: "max(max)",
-    Aggregate.SPREAD: "max(max) - min(min)",
 }
 
 
@@ -96,7 +87,7 @@ def _of_parts(query: Query) -> str:
     whole = query.aggregate is Aggregate.COUNT or (
         query.aggregate is not Aggregate.MEAN and measurement(query.measurement).field(query.field).type != "float"
     )
-    return f"({_OF_PARTS[query.aggregate]})::{'BIGINT' if whole else 'DOUBLE'}"
+    return f"({FROM_ROLLUPS[query.aggregate]})::{'BIGINT' if whole else 'DOUBLE'}"
 
 
 def _is_text(query: Query) -> bool:

@@ -50,8 +50,17 @@ HOUR_S = 3_600
 
 _PERCENTILES = {Aggregate.P50: 50, Aggregate.P95: 95, Aggregate.P99: 99}
 _FOR_TEXT = frozenset({Aggregate.COUNT, Aggregate.FIRST, Aggregate.LAST})
-_OF_HOURS = frozenset({Aggregate.COUNT, Aggregate.SUM, Aggregate.MEAN, Aggregate.MIN, Aggregate.MAX, Aggregate.SPREAD})
 _ORDERED = frozenset({Aggregate.FIRST, Aggregate.LAST})  # devices of a group have no first or last
+
+FROM_ROLLUPS = {
+    Aggregate.COUNT: 'sum("count")',
+    Aggregate.SUM: 'sum("sum")',
+    Aggregate.MEAN: 'sum("sum") / sum("count")',
+    Aggregate.MIN: 'min("min")',
+    Aggregate.MAX: 'max("max")',
+    Aggregate.SPREAD: 'max("max") - min("min")',
+}
+"""The aggregates that count, sum, least and greatest of parts are enough for, and how; in SQL and InfluxQL alike."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class Query:
 def fits_rollups(query: Query) -> bool:
     """Whether count, sum, least and greatest of each whole hour and device are enough to answer it."""
     return (
-        query.aggregate in _OF_HOURS
+        query.aggregate in FROM_ROLLUPS
         and (query.window_s is None or query.window_s % HOUR_S == 0)
         and all(condition.column in TAGS for condition in query.where)
     )
