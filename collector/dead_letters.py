@@ -6,7 +6,7 @@ notice. A letter is *rejected* when the collector found that it breaks the contr
 when a store would not take it (`by` is the store's name).
 
 Saying a rejected reading again makes sense when the contract has changed meanwhile: a field or a measurement was
-added. `why_not` tells beforehand what would be in vain. The letter itself stays in the journal; saying it twice does no
+added. `judge` tells beforehand what would be in vain. The letter itself stays in the journal; saying it twice does no
 harm, because the collector knows a reading by its device, boot and seq. A refused point goes to its store alone, and
 its letter leaves (`collector.refused`).
 """
@@ -116,24 +116,20 @@ def topic_matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
 
 
-def why_not(letter: Letter) -> str | None:
-    """Why it would be in vain to say this letter again; None if there is hope."""
+def judge(letter: Letter) -> Point | str:
+    """The point that the collector would make of a letter today, or why it would be in vain to say it again."""
     if letter.is_cut:
         return f"only its first {DEAD_LETTER_BYTES:,} bytes were kept"
     if not letter.topic.startswith(_READINGS):
         return f"only readings are said again, on {_READINGS}…"
     if any(letter_ in letter.topic for letter_ in ("+", "#", "\0", "�")):
         return "nobody can publish on its topic"
-    found = judged(letter)
-    return f"it would be rejected again: {found}" if isinstance(found, str) else None
-
-
-def judged(letter: Letter) -> Point | str:
-    """The point that the collector would make of a letter today, or why it would reject it."""
-    judge = Ingest(Accounting(max_devices=1), _ANY_TIME)
-    judge.receive(Publishes(0, False, False, [letter.topic.encode()], [letter.payload], [0]))
-    found = judge.take()
-    return found.dead_letters[0].reason if found.dead_letters else found.groups[0].points[0]
+    collector = Ingest(Accounting(max_devices=1), _ANY_TIME)
+    collector.receive(Publishes(0, False, False, [letter.topic.encode()], [letter.payload], [0]))
+    found = collector.take()
+    if found.dead_letters:
+        return f"it would be rejected again: {found.dead_letters[0].reason}"
+    return found.groups[0].points[0]
 
 
 async def replay(letters: Sequence[Letter], broker: BrokerAddress, accounts: Mapping[str, str] | None = None) -> int:

@@ -143,7 +143,7 @@ def replay_letters(
     import asyncio
     from functools import partial
 
-    from collector.dead_letters import ReplayFailed, replay, why_not
+    from collector.dead_letters import ReplayFailed, judge, replay
     from collector.refused import write_again
     from collector.stores import open_store
     from haina.credentials import BadCredentials, read_accounts, trusting
@@ -164,10 +164,11 @@ def replay_letters(
         if unknown := sorted(set(numbers) - known):
             fail(f"there is no dead letter {unknown[0]} among them; `haina deadletter list` shows which there are")
         letters = [letter for letter in letters if letter.number in numbers]
-    vain = {letter.number: why for letter in letters if (why := why_not(letter)) is not None}
-    hopeful = [letter for letter in letters if letter.number not in vain]
-    rejected = [letter for letter in hopeful if not letter.is_refused]
-    refused = [letter for letter in hopeful if letter.is_refused]
+    judged = [(letter, judge(letter)) for letter in letters]
+    vain = {letter.number: found for letter, found in judged if isinstance(found, str)}
+    hopeful = [(letter, found) for letter, found in judged if not isinstance(found, str)]
+    rejected = [letter for letter, _ in hopeful if not letter.is_refused]
+    refused = [(letter, point) for letter, point in hopeful if letter.is_refused]
     published = written = 0
     try:
         if rejected:

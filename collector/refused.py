@@ -14,21 +14,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from collector.dead_letters import Letter, ReplayFailed, judged
+from collector.dead_letters import Letter, ReplayFailed
 from collector.journal import CommitFailed, known_stores, take_back
 from collector.stores import Store, StoreRefused, StoreUnavailable
+from collector.stores.protocol import halves
 from haina.contract import Point
 from haina.store_url import StoreURL
 
 BATCH_LETTERS: Final = 1_000
 
-_Refused = tuple[Letter, Point]
+Refused = tuple[Letter, Point]
 
 
 def write_again(
-    letters: Sequence[Letter], folder: Path, open_store: Callable[[str], Store], store: str = ""
+    letters: Sequence[Refused], folder: Path, open_store: Callable[[str], Store], store: str = ""
 ) -> tuple[int, dict[int, str]]:
-    """Write letters for which there is hope into their stores, oldest first: how many, and why not, by number.
+    """Write the points of letters into their stores, oldest first: how many, and why not, by number.
 
     `store` is the URL of the one store to write to, where several have been called the same. Raises `ReplayFailed` when
     a store cannot take anything now or the journal cannot be told, and what `open_store` raises.
@@ -37,12 +38,12 @@ def write_again(
         known = known_stores(folder)
     except CommitFailed as error:
         raise ReplayFailed(str(error)) from None
-    by_url: dict[str, list[Letter]] = {}
+    by_url: dict[str, list[Refused]] = {}
     in_vain: dict[int, str] = {}
-    for letter in sorted(letters, key=lambda letter: letter.number):
+    for letter, point in sorted(letters, key=lambda refused: refused[0].number):
         found = [url for url, name in known.items() if _is_called(letter.by, url, name) and store in ("", url)]
         if len(found) == 1:
-            by_url.setdefault(found[0], []).append(letter)
+            by_url.setdefault(found[0], []).append((letter, point))
         elif found:
             in_vain[letter.number] = f"{letter.by} has been the name of {' and '.join(found)}; say which with --store"
         else:
@@ -52,7 +53,7 @@ def write_again(
     for url, its_letters in by_url.items():
         opened = open_store(url)
         try:
-            for taken, reason in _write_all(opened, its_letters):
+            for taken, reason in _write(opened, its_letters):
                 if reason:
                     in_vain |= {letter.number: f"it is refused again: {reason}" for letter, _ in taken}
                 else:
@@ -71,29 +72,19 @@ def _is_called(by: str, url: str, name: str) -> bool:
     return name == by or (not name and StoreURL.parse(url).kind == by.partition("-")[0])
 
 
-def _write_all(store: Store, letters: Sequence[Letter]) -> Iterator[tuple[Sequence[_Refused], str]]:
+def _write(store: Store, letters: Sequence[Refused]) -> Iterator[tuple[Sequence[Refused], str]]:
     """Letters by and by, each with why the store refused it; "" where it has taken it. Raises `StoreUnavailable`."""
     source = f"replay-{uuid.uuid4().hex}"
-    for start in range(0, len(letters), BATCH_LETTERS):
-        batch = [
-            (letter, point)
-            for letter in letters[start : start + BATCH_LETTERS]
-            if isinstance(point := judged(letter), Point)
-        ]
-        yield from _write(store, source, start + len(batch), batch)
-
-
-def _write(
-    store: Store, source: str, cursor: int, batch: Sequence[_Refused]
-) -> Iterator[tuple[Sequence[_Refused], str]]:
-    try:
-        store.write(source, cursor, [point for _, point in batch])
-    except StoreRefused as refusal:
-        if len(batch) == 1:
-            yield batch, str(refusal)
-            return
-        half = len(batch) // 2
-        yield from _write(store, source, cursor - len(batch) + half, batch[:half])
-        yield from _write(store, source, cursor, batch[half:])
-    else:
-        yield batch, ""
+    ends = range(BATCH_LETTERS, len(letters) + BATCH_LETTERS, BATCH_LETTERS)
+    parts = [(letters[end - BATCH_LETTERS : end], min(end, len(letters))) for end in reversed(ends)]
+    while parts:
+        part, last = parts.pop()
+        try:
+            store.write(source, last, [point for _, point in part])
+        except StoreRefused as refusal:
+            if len(part) > 1:
+                parts += halves(part, last)
+            else:
+                yield part, str(refusal)
+        else:
+            yield part, ""

@@ -24,7 +24,7 @@ import structlog
 from collector.ingest import DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, DeadLetter, Group, Settled
 from collector.journal import CommitFailed, Journal
 from collector.latency import Latency
-from collector.stores.protocol import Store, StoreRefused, StoreUnavailable
+from collector.stores.protocol import Store, StoreRefused, StoreUnavailable, halves
 from haina.contract import Point, Topic, TopicClass, measurement, telemetry_payload
 from haina.contract.measurement import Value
 from haina.mqtt.connection import Backoff
@@ -264,18 +264,18 @@ class Shipper:
         return points[first:end]
 
     async def _settle(self, points: Sequence[Point], cursor: int) -> None:
-        try:
-            await self._write(points, cursor)
-        except StoreRefused as refusal:
-            if len(points) == 1:
-                self._refuse(points[0], str(refusal))
-            else:
-                half = len(points) // 2
-                await self._settle(points[:half], cursor - len(points) + half)
-                await self._settle(points[half:], cursor)
-                return
-        self.cursor = cursor
-        self.latency.settled(cursor, time.monotonic())
+        parts = [(points, cursor)]
+        while parts:
+            part, last = parts.pop()
+            try:
+                await self._write(part, last)
+            except StoreRefused as refusal:
+                if len(part) > 1:
+                    parts += halves(part, last)
+                    continue
+                self._refuse(part[0], str(refusal))
+            self.cursor = last
+            self.latency.settled(last, time.monotonic())
 
     def _refuse(self, point: Point, reason: str) -> None:
         self.refused += 1

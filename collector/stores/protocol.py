@@ -16,9 +16,11 @@ is about the points and is not.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from haina.contract import Point
+
+Each = TypeVar("Each")
 
 
 class StoreUnavailable(Exception):
@@ -54,3 +56,9 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files. Nothing is written any more."""
+
+
+def halves(batch: Sequence[Each], cursor: int) -> list[tuple[Sequence[Each], int]]:
+    """A refused batch in two, each with its cursor, for a stack: the one to go on with is the last."""
+    half = len(batch) // 2
+    return [(batch[half:], cursor), (batch[:half], cursor - len(batch) + half)]

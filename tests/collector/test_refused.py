@@ -9,14 +9,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from collector.dead_letters import read_letters
+from collector.dead_letters import Letter, judge, read_letters
 from collector.ingest import DEAD_LETTER_BYTES, DeadLetter, Settled
 from collector.journal import Journal
+from collector.refused import write_again
+from haina.contract import Point
 from haina.query.reader import open_reader
 from tests.brokers import free_port, mosquitto_broker
 from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, live_payload, payload, topic
 from tests.collector.running import assert_accounts_close, haina_collect, send
 from tests.collector.test_dead_letters import deadletter, refused
+from tests.collector.test_shipping import RecordingStore, seqs
 from tests.haina_store import haina_store
 from tests.influx import RunningInflux, influxdb_1, influxdb_2
 
@@ -97,6 +100,26 @@ def build_journal(folder: Path, stores: list[Settled], letters: list[DeadLetter]
     journal.commit(transaction)
     journal.close()
     return folder
+
+
+def pairs(folder: Path) -> list[tuple[Letter, Point]]:
+    return [(letter, point) for letter in read_letters(folder) if isinstance(point := judge(letter), Point)]
+
+
+def test_what_a_store_still_refuses_stands_alone_and_all_else_is_written_once_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches of seven; each was judged before."""
+    monkeypatch.setattr("collector.refused.BATCH_LETTERS", 7)
+    folder = build_journal(
+        tmp_path, [Settled("null:", 30, 30, 0, name="null")], [refused(live_payload(seq), "null") for seq in range(30)]
+    )
+    letters, store = pairs(folder), RecordingStore({3, 13, 14, 29})
+    assert len(letters) == 29, "the first has no number that a reading can have"
+    written, in_vain = write_again(letters, folder, lambda _url: store)
+    assert (written, list(in_vain)) == (25, [4, 14, 15, 30])
+    assert seqs(store.points) == [seq for seq in range(1, 30) if seq not in store.poison]
+    assert {letter.number for letter, _ in pairs(folder)} == set(in_vain)
 
 
 def test_a_point_written_twice_because_the_journal_was_not_told_is_there_once(tmp_path: Path) -> None:
