@@ -1,6 +1,9 @@
 """Refused points can be written again into the store that refused them, once each, and the accounts close."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,10 +16,11 @@ from collector.dead_letters import Letter, judge, read_letters
 from collector.ingest import DEAD_LETTER_BYTES, DeadLetter, Settled
 from collector.journal import Journal
 from collector.refused import write_again
+from collector.stores import open_store
 from haina.contract import Point
 from haina.query.reader import open_reader
-from tests.brokers import free_port, mosquitto_broker
-from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, live_payload, payload, topic
+from tests.brokers import ROOT, free_port, mosquitto_broker
+from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, build_points, live_payload, payload, topic
 from tests.collector.running import assert_accounts_close, haina_collect, send
 from tests.collector.test_dead_letters import deadletter, refused
 from tests.collector.test_shipping import RecordingStore, seqs
@@ -122,17 +126,38 @@ def test_what_a_store_still_refuses_stands_alone_and_all_else_is_written_once_in
     assert {letter.number for letter, _ in pairs(folder)} == set(in_vain)
 
 
-def test_a_point_written_twice_because_the_journal_was_not_told_is_there_once(tmp_path: Path) -> None:
-    letters = [refused(live_payload(seq), "duckdb") for seq in (7, 3, 5)]
+KILLED = """
+import os, sys, signal
+from collector import journal
+from collector.command import app
+connect, when = journal._connect, sys.argv.pop(1)
+def connected(path):
+    connection = connect(path)
+    connection.set_trace_callback(lambda said: said.startswith(when) and os.kill(os.getpid(), signal.SIGKILL))
+    return connection
+journal._connect = connected
+app()
+"""
+
+
+def test_kill_9_after_the_store_has_the_points_leaves_them_there_once_and_the_accounts_exact(tmp_path: Path) -> None:
+    """Before the journal is told and while it is; the store has later points of the device, and is started anew."""
+    folder, where = tmp_path / "data", ("deadletter", "replay", "--all", "--data", str(tmp_path / "data"))
     with haina_store(tmp_path / "store") as store:
+        client = open_store(store.url)
+        client.write("journal", 10, build_points(3, first=8))
+        client.close()
         settled = Settled(store.url, 10, 3, 0, name="duckdb")
-        for crashed in (tmp_path / "before", tmp_path / "after"):
-            build_journal(crashed, [settled], letters)
-            done = deadletter("replay", "--all", "--data", str(crashed))
-            assert (done.returncode, read_letters(crashed)) == (0, []), done.stderr
-        with open_reader(store.url) as reader:
-            assert sorted(point.seq for point in reader.points("wearable", 0, NOW_MS * 2)) == [3, 5, 7]
-    journal = Journal(crashed)
+        build_journal(folder, [settled], [refused(payload(seq, time_ms=NOW_MS + seq), "duckdb") for seq in (7, 3, 5)])
+        for when in ("BEGIN", "DELETE", "UPDATE", "COMMIT", "nothing"):
+            killed = subprocess.run([sys.executable, "-c", KILLED, when, *where], cwd=ROOT, check=False)
+            assert killed.returncode == (0 if when == "nothing" else -signal.SIGKILL)
+            with open_reader(store.url) as reader:
+                found = sorted(point.seq for point in reader.points("wearable", 0, NOW_MS * 2))
+            assert found == [3, 5, 7, 8, 9, 10]
+            assert len(read_letters(folder)) == (0 if when == "nothing" else 3)
+            store.restart()
+    journal = Journal(folder)
     assert (journal.replayed(), journal.stores()[store.url]) == ({store.url: 3}, settled)
     journal.close()
 
