@@ -14,8 +14,8 @@ its letter leaves (`collector.refused`).
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -84,21 +84,29 @@ class Letter:
         return found
 
 
-def read_letters(folder: Path, *, reason: str = "", topic: str = "") -> list[Letter]:
-    """The dead letters in a collector's data folder, newest first, at most 16 MiB by the journal's own limit.
-
-    `reason` is a part of the reason, in any case; `topic` an MQTT topic filter. Raises `NoJournal`.
-    """
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The journal in a collector's data folder, through a connection that cannot write. Raises `NoJournal`, at once."""
     path = folder / "journal.db"
     if not path.is_file():
         raise NoJournal(f"there is no journal in {folder}; give --data the folder of a collector")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as journal:
-            rows = journal.execute(
-                "SELECT id, time_ms, by, topic, payload, reason FROM dead_letters ORDER BY id DESC"
-            ).fetchall()
+            journal.execute("SELECT 1 FROM dead_letters LIMIT 1").fetchone()
+            yield journal
     except sqlite3.Error as error:
         raise NoJournal(f"{path} cannot be read as a collector's journal: {error}") from None
+
+
+def read_letters(folder: Path, *, reason: str = "", topic: str = "") -> list[Letter]:
+    """The dead letters in a collector's data folder, newest first, at most 16 MiB by the journal's own limit.
+
+    `reason` is a part of the reason, in any case; `topic` an MQTT topic filter. Raises `NoJournal`.
+    """
+    with reading(folder) as journal:
+        rows = journal.execute(
+            "SELECT id, time_ms, by, topic, payload, reason FROM dead_letters ORDER BY id DESC"
+        ).fetchall()
     letters = (Letter(*row) for row in rows)
     return [
         letter

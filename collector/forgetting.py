@@ -29,7 +29,6 @@ import sqlite3
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +36,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from collector.dead_letters import read_letters
+from collector.dead_letters import read_letters, reading
 from collector.journal import CommitFailed, Journal, JournalUnusable, groups_with
 from collector.resident import Resident
 from haina.contract import measurement
@@ -87,7 +86,7 @@ class Places:
 def export(resident: Resident, places: Places, to: Path) -> Counts:
     """Write a zip archive with a file for each place that had something, and a manifest of all; lines of each.
 
-    Raises OSError, JournalUnusable, BadLedger, StoreError, MQTTError.
+    Raises OSError, NoJournal, BadLedger, StoreError, MQTTError.
     """
     counts: Counts = {}
     fresh = to.with_name(to.name + ".new")
@@ -166,16 +165,11 @@ def _naming(resident: Resident, reader: Reader, name: str) -> Iterator[dict[str,
 
 def _in_journal(resident: Resident, data: Path) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
     """Through a connection that cannot write, in short reads: the collector may be running."""
-    letters = read_letters(data)  # says what is wrong with the folder, if anything is
-    with _readable(data) as journal:
+    with reading(data) as journal:
         yield "journal/points.jsonl", _points(resident, journal)
         yield "journal/devices.jsonl", _devices(resident, journal)
-    about = (letter for letter in letters if resident.is_in(letter.topic, letter.payload, letter.reason))
+    about = (letter for letter in read_letters(data) if resident.is_in(letter.topic, letter.payload, letter.reason))
     yield "journal/dead_letters.jsonl", (letter.as_json() for letter in about)
-
-
-def _readable(data: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{(data / 'journal.db').resolve().as_uri()}?mode=ro", uri=True, timeout=10))
 
 
 def _points(resident: Resident, journal: sqlite3.Connection) -> Iterator[dict[str, Any]]:
@@ -213,7 +207,7 @@ def _write(archive: zipfile.ZipFile, name: str, rows: Iterable[dict[str, Any]]) 
 def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lambda _sentence: None) -> Counts:
     """Forget everywhere; how many of each were forgotten.
 
-    Raises CannotForget, OSError, BadLedger, StoreError, MQTTError.
+    Raises CannotForget, NoJournal, OSError, BadLedger, StoreError, MQTTError.
     """
     counts: Counts = {}
     still_retained = 0
@@ -248,8 +242,8 @@ def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lam
 def _minutes_of_others(resident: Resident, places: Places) -> set[DeviceMinute]:
     """In which minutes which devices of others named a resident, as far as journal and stores know."""
     found = set()
-    if places.data is not None and (places.data / "journal.db").is_file():
-        with _readable(places.data) as journal:
+    if places.data is not None:
+        with reading(places.data) as journal:
             for _, points in groups_with(journal, resident):
                 found |= {
                     (point.area, point.site, point.device, point.boot, point.time_ms // MINUTE_MS)

@@ -132,7 +132,7 @@ def _understood(
     broker: str | None,
     ca_file: Path | None,
 ) -> tuple["Resident", "Places"]:
-    from collector.dead_letters import NoJournal, read_letters
+    from collector.dead_letters import NoJournal, reading
     from collector.forgetting import Places
     from collector.resident import Resident
     from haina.contract import BadTopic
@@ -147,7 +147,8 @@ def _understood(
             fail(f"there is no run in {run}; give --run the folder of a simulator")
     try:
         if data is not None:
-            read_letters(data)
+            with reading(data):
+                pass
     except NoJournal as error:
         fail(str(error))
     try:

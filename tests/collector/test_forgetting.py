@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from collector.accounting import Accounting
 from collector.audit import audit
@@ -21,6 +22,7 @@ from collector.forgetting import Places, export, forget
 from collector.ingest import FORGOTTEN, DeadLetter, Settled
 from collector.journal import Journal
 from collector.resident import Resident
+from collector.resident_command import app as resident_commands
 from collector.stores import open_store
 from haina.contract import Point, measurement, point_hash, telemetry_payload
 from haina.contract.measurement import LAST_MS
@@ -296,6 +298,16 @@ def test_a_reading_of_the_last_time_there_is_is_handed_over_too(tmp_path: Path) 
         for whom in (WHO, Resident("nurses")):  # named, and by tags
             lines = export(whom, Places(stores=[store.url]), tmp_path / f"{whom.site}.zip")
             assert lines["store-1/crew_member.jsonl"] == 2
+
+
+def test_whether_there_is_a_journal_is_asked_without_reading_its_letters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled_journal(tmp_path).close()
+    monkeypatch.setattr("collector.dead_letters.read_letters", None)
+    for words in (["export", GONE, "--to", str(tmp_path / "x.zip")], ["forget", GONE, "--yes"]):
+        done = CliRunner().invoke(resident_commands, [*words, "--data", str(tmp_path)])
+        assert done.exit_code == 0, done
 
 
 def test_a_file_that_is_no_journal_is_refused_at_once_and_asked_nothing(tmp_path: Path) -> None:
