@@ -9,9 +9,13 @@ Saying a rejected reading again makes sense when the contract has changed meanwh
 added. `judge` tells beforehand what would be in vain. The letter itself stays in the journal; saying it twice does no
 harm, because the collector knows a reading by its device, boot and seq. A refused point goes to its store alone, and
 its letter leaves (`collector.refused`).
+
+A letter is read before it is said again, and whoever is forgotten in between would come back. So one call at a time
+replays or forgets (`alone`).
 """
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +43,10 @@ _IF_NOT_ALLOWED: Final = "if it has access rules, give the gateways' accounts wi
 
 class NoJournal(Exception):
     """There is no journal to read, or it cannot be read; one sentence."""
+
+
+class NotAlone(Exception):
+    """Somebody else replays or forgets in this journal; one sentence."""
 
 
 class ReplayFailed(Exception):
@@ -96,6 +104,27 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
             yield journal
     except sqlite3.Error as error:
         raise NoJournal(f"{path} cannot be read as a collector's journal: {error}") from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let nobody else replay letters of this journal, or forget somebody in it. The collector may be running.
+
+    The lock is on the folder itself, so there is nothing to clear away, and a crash lets go of it by itself. Raises
+    `NoJournal`, `NotAlone`.
+    """
+    with reading(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotAlone(
+                f"somebody else replays the dead letters in {folder}, or forgets a resident there; try again after that"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_letters(folder: Path, *, reason: str = "", topic: str = "") -> list[Letter]:

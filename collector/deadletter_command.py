@@ -143,7 +143,8 @@ def replay_letters(
     import asyncio
     from functools import partial
 
-    from collector.dead_letters import ReplayFailed, judge, replay
+    from collector.dead_letters import NoJournal, NotAlone, ReplayFailed, judge, replay
+    from collector.forgetting import nobody_forgotten
     from collector.refused import write_again
     from collector.stores import open_store
     from haina.credentials import BadCredentials, read_accounts, trusting
@@ -153,32 +154,25 @@ def replay_letters(
 
     if not (numbers or reason or topic or everything):
         fail("say which: numbers, --reason, --topic or --all")
+    published = written = 0
     try:
         address = trusting(broker, ca_file, certificate, key)
         accounts = read_accounts(credentials) if credentials else None
-    except BadCredentials as error:
+        with nobody_forgotten(data):
+            letters = _chosen(_read(data, reason, topic), numbers)
+            judged = [(letter, judge(letter)) for letter in letters]
+            vain = {letter.number: found for letter, found in judged if isinstance(found, str)}
+            hopeful = [(letter, found) for letter, found in judged if not isinstance(found, str)]
+            rejected = [letter for letter, _ in hopeful if not letter.is_refused]
+            refused = [(letter, point) for letter, point in hopeful if letter.is_refused]
+            if rejected:
+                published = asyncio.run(replay(rejected, address, accounts))
+            if refused:
+                written, refused_again = write_again(refused, data, partial(open_store, ca_file=ca_file), store)
+                vain |= refused_again
+    except (BadCertificate, BadCredentials, BadStoreURL, NoJournal) as error:
         fail(str(error))
-    letters = _read(data, reason, topic)
-    if numbers:
-        known = {letter.number for letter in letters}
-        if unknown := sorted(set(numbers) - known):
-            fail(f"there is no dead letter {unknown[0]} among them; `haina deadletter list` shows which there are")
-        letters = [letter for letter in letters if letter.number in numbers]
-    judged = [(letter, judge(letter)) for letter in letters]
-    vain = {letter.number: found for letter, found in judged if isinstance(found, str)}
-    hopeful = [(letter, found) for letter, found in judged if not isinstance(found, str)]
-    rejected = [letter for letter, _ in hopeful if not letter.is_refused]
-    refused = [(letter, point) for letter, point in hopeful if letter.is_refused]
-    published = written = 0
-    try:
-        if rejected:
-            published = asyncio.run(replay(rejected, address, accounts))
-        if refused:
-            written, refused_again = write_again(refused, data, partial(open_store, ca_file=ca_file), store)
-            vain |= refused_again
-    except (BadCertificate, BadStoreURL) as error:
-        fail(str(error))
-    except (MQTTError, ReplayFailed) as error:
+    except (MQTTError, NotAlone, ReplayFailed) as error:
         fail(str(error), code=1)
     if as_json:
         in_vain = [{"number": number, "why": why} for number, why in sorted(vain.items())]
@@ -195,6 +189,14 @@ def replay_letters(
             print(f"{written} of {len(letters)} dead letters written into the store that had refused them")
     if vain:
         raise typer.Exit(1)
+
+
+def _chosen(letters: "list[Letter]", numbers: list[int] | None) -> "list[Letter]":
+    if not numbers:
+        return letters
+    if unknown := sorted(set(numbers) - {letter.number for letter in letters}):
+        fail(f"there is no dead letter {unknown[0]} among them; `haina deadletter list` shows which there are")
+    return [letter for letter in letters if letter.number in numbers]
 
 
 def _read(data: Path, reason: str = "", topic: str = "") -> "list[Letter]":

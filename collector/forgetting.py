@@ -10,9 +10,10 @@ What others say of them is theirs too: a reading of a nurse or a crew that names
 | sent ledger: minutes in which others named them | no | they say 0 readings from then on |
 | retained messages at a broker | yes | cleared, by an empty one each |
 
-Forgetting begins with the broker and the journal, so that nothing is told or shipped again behind its back. Each step
-can be done twice, and one that a crash cut short is begun again with the next call. In the end one line in the
-collector's folder (`forgotten.jsonl`) says when and how many, and whom only to those who know (a salted hash).
+Forgetting begins with the broker and the journal, so that nothing is told or shipped again behind its back, and no dead
+letters are replayed meanwhile. Each step can be done twice, and one that a crash cut short is begun again with the next
+call. In the end one line in the collector's folder (`forgotten.jsonl`) says when and how many, and whom only to those
+who know (a salted hash).
 
 A collector that runs owns its journal. It is asked by a file in its folder, `forget/ask.json`, which only those can
 write who could have deleted the journal: it ends its line, forgets, and begins again, as after a restart; the broker
@@ -36,7 +37,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from collector.dead_letters import read_letters, reading
+from collector.dead_letters import NotAlone, alone, read_letters, reading
 from collector.journal import CommitFailed, Journal, JournalUnusable, groups_with
 from collector.resident import Resident
 from haina.contract import measurement
@@ -207,8 +208,13 @@ def _write(archive: zipfile.ZipFile, name: str, rows: Iterable[dict[str, Any]]) 
 def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lambda _sentence: None) -> Counts:
     """Forget everywhere; how many of each were forgotten.
 
-    Raises CannotForget, NoJournal, OSError, BadLedger, StoreError, MQTTError.
+    Raises CannotForget, NoJournal, NotAlone, OSError, BadLedger, StoreError, MQTTError.
     """
+    with contextlib.nullcontext() if places.data is None else alone(places.data):
+        return _forget(resident, places, tell)
+
+
+def _forget(resident: Resident, places: Places, tell: Callable[[str], None]) -> Counts:
     counts: Counts = {}
     still_retained = 0
     if places.broker is not None:
@@ -296,8 +302,6 @@ def forget_in_journal(resident: Resident, data: Path) -> Counts:
 
 def _ask_collector(resident: Resident, data: Path) -> Counts:
     """Do it, or have it done by the collector that owns the journal."""
-    if not (data / "journal.db").is_file():
-        raise CannotForget(f"there is no journal in {data}; give --data the folder of a collector")
     asked, answered = data / ASKED, data / ANSWERED
     asked.parent.mkdir(mode=0o700, exist_ok=True)
     answered.unlink(missing_ok=True)
@@ -334,6 +338,20 @@ def is_asked(data: Path) -> bool:
     with contextlib.suppress(OSError):  # nobody can ask where there is no folder
         return (data / ASKED).is_file()
     return False
+
+
+@contextlib.contextmanager
+def nobody_forgotten(data: Path) -> Iterator[None]:
+    """While it lasts nobody is forgotten in a journal, so that what is read there may be said again.
+
+    Raises NoJournal, NotAlone.
+    """
+    with alone(data):
+        if is_asked(data):  # by a call that was cut short
+            raise NotAlone(
+                f"a resident is still to be forgotten in {data}; start its collector, or call `haina forget` again"
+            )
+        yield
 
 
 def obey(data: Path) -> None:

@@ -164,7 +164,7 @@ def _understood(
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    from collector.dead_letters import NoJournal
+    from collector.dead_letters import NoJournal, NotAlone
     from collector.forgetting import CannotForget
     from collector.journal import CommitFailed, JournalUnusable
     from haina.ledger import BadLedger
@@ -176,7 +176,7 @@ def _failures() -> Iterator[None]:
         yield
     except (BadStoreURL, NoJournal) as error:
         fail(str(error))
-    except (CannotForget, CommitFailed, JournalUnusable, BadLedger, MQTTError, StoreError) as error:
+    except (CannotForget, NotAlone, CommitFailed, JournalUnusable, BadLedger, MQTTError, StoreError) as error:
         fail(str(error), code=1)
     except OSError as error:
         fail(f"{error.filename or 'the archive'}: {error.strerror or error}", code=1)

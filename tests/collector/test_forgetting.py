@@ -11,14 +11,17 @@ import time
 import urllib.error
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from collector.accounting import Accounting
 from collector.audit import audit
-from collector.forgetting import Places, export, forget
+from collector.dead_letters import NotAlone
+from collector.deadletter_command import app as deadletter_commands
+from collector.forgetting import Places, export, forget, is_asked, obey
 from collector.ingest import FORGOTTEN, DeadLetter, Settled
 from collector.journal import Journal
 from collector.resident import Resident
@@ -381,6 +384,69 @@ def test_a_running_line_hands_over_and_forgets_and_its_accounts_close(tmp_path: 
     for folder in (data, tmp_path / "store", run):
         assert not names_the_gone(folder), folder
     assert sorted(path.name for path in data.iterdir()) == ["forgotten.jsonl", "journal.db", "lock"]
+
+
+def replay_all(data: Path) -> Result:
+    return CliRunner().invoke(deadletter_commands, ["replay", "--all", "--data", str(data)])
+
+
+def journal_with_a_refused_point(folder: Path) -> None:
+    journal = Journal(folder)
+    transaction = build_ingest().take()
+    transaction.settled = [Settled("recording:", 1, 1, 0, name="recording")]
+    refused = DeadLetter(NOW_MS, "recording", topic(site=GONE).decode(), live_payload(1), "too old")
+    transaction.dead_letters = [refused]
+    journal.commit(transaction)
+    journal.close()
+
+
+def test_nobody_is_forgotten_while_letters_that_were_read_before_are_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the forgotten would come back with what the replay writes next."""
+
+    class Store(RecordingStore):
+        def write(self, *arguments: Any) -> None:
+            with pytest.raises(NotAlone, match="try again after that"):
+                forget(WHO, Places(tmp_path))
+            super().write(*arguments)
+
+    monkeypatch.setattr("collector.stores.open_store", lambda _url, ca_file: Store())
+    journal_with_a_refused_point(tmp_path)
+    assert "1 of 1 dead letters written" in replay_all(tmp_path).stdout
+    journal_with_a_refused_point(tmp_path)
+    assert forget(WHO, Places(tmp_path)) == {
+        "points in the journal": 0,
+        "devices in the journal": 0,
+        "dead_letters in the journal": 1,
+    }
+
+
+def test_nothing_is_said_again_while_somebody_is_forgotten(tmp_path: Path) -> None:
+    journal_with_a_refused_point(tmp_path)
+    found: list[Result] = []
+    forget(WHO, Places(tmp_path), tell=lambda _sentence: found.append(replay_all(tmp_path)))
+    [meanwhile] = found
+    assert (meanwhile.exit_code, meanwhile.stderr.count("\n")) == (1, 1)
+    assert "try again after that" in meanwhile.stderr
+    assert "no such dead letter" in replay_all(tmp_path).stdout
+
+
+def test_nor_before_a_collector_has_forgotten_whom_a_call_that_was_killed_has_named(tmp_path: Path) -> None:
+    journal_with_a_refused_point(tmp_path)
+    collector = Journal(tmp_path)
+    call = run_collector_command("forget", GONE, "--yes", "--data", str(tmp_path))
+    while not is_asked(tmp_path):
+        assert call.poll() is None
+        time.sleep(0.01)
+    call.kill()
+    call.communicate()
+    early = replay_all(tmp_path)
+    assert (early.exit_code, early.stderr.count("\n")) == (1, 1)
+    assert "a resident is still to be forgotten" in early.stderr
+    collector.close()
+    obey(tmp_path)
+    assert "no such dead letter" in replay_all(tmp_path).stdout
 
 
 @pytest.mark.parametrize(
