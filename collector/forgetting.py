@@ -15,9 +15,9 @@ letters are replayed meanwhile. Each step can be done twice, and one that a cras
 call. In the end one line in the collector's folder (`forgotten.jsonl`) says when and how many, and whom only to those
 who know (a salted hash).
 
-A collector that runs owns its journal. It is asked by a file in its folder, `forget/ask.json`, which only those can
-write who could have deleted the journal: it ends its line, forgets, and begins again, as after a restart; the broker
-keeps what arrives meanwhile.
+A collector that runs owns its journal. It is asked by a file in its folder, `forget/….ask`, which only those can write
+who could have deleted the journal: it ends its line, forgets, and begins again, as after a restart; the broker keeps
+what arrives meanwhile. Its answer is a file of the same name, so that nobody takes it for that to another call's.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ import json
 import os
 import sqlite3
 import time
+import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,8 +50,7 @@ from haina.query.reader import Reader, open_reader
 
 END_MS: Final = LAST_MS + 1
 
-ASKED: Final = Path("forget") / "ask.json"
-ANSWERED: Final = Path("forget") / "done.json"
+ASKS: Final = "forget"
 ANSWER_S: Final = 600.0
 """How long a running collector may take."""
 
@@ -302,31 +302,33 @@ def forget_in_journal(resident: Resident, data: Path) -> Counts:
 
 def _ask_collector(resident: Resident, data: Path) -> Counts:
     """Do it, or have it done by the collector that owns the journal."""
-    asked, answered = data / ASKED, data / ANSWERED
+    with contextlib.suppress(JournalUnusable):  # somebody owns it
+        return forget_in_journal(resident, data)
+    asked = data / ASKS / f"{uuid.uuid4().hex}.ask"
     asked.parent.mkdir(mode=0o700, exist_ok=True)
-    answered.unlink(missing_ok=True)
-    try:
-        counts = forget_in_journal(resident, data)
-    except JournalUnusable:  # somebody owns it
-        _put(asked, {"site": resident.site, "area": resident.area})
-        counts = _answer(resident, data)
-    for path in (asked, answered):
-        path.unlink(missing_ok=True)
+    _put(asked, {"site": resident.site, "area": resident.area})
+    counts = _answer(resident, data, asked)
+    asked.unlink(missing_ok=True)
+    for answer in asked.parent.glob("*.done"):  # those to calls that were cut short too
+        answer.unlink()
     with contextlib.suppress(OSError):
         asked.parent.rmdir()
     return counts
 
 
-def _answer(resident: Resident, data: Path) -> Counts:
+def _answer(resident: Resident, data: Path, asked: Path) -> Counts:
     """What the collector answers; done here after all if it is gone meanwhile. Raises CannotForget."""
     asked_s = time.monotonic()
     while time.monotonic() < asked_s + ANSWER_S:
         time.sleep(0.1)
+        is_settled = not asked.exists()
         with contextlib.suppress(FileNotFoundError):
-            answer = json.loads((data / ANSWERED).read_text())
+            answer = json.loads(asked.with_suffix(".done").read_text())
             if "error" in answer:
                 raise CannotForget(answer["error"])
             return dict(answer)
+        if is_settled:
+            raise CannotForget(f"the collector that uses {data} could not write its answer; try again")
         if time.monotonic() > asked_s + ORPHANED_S:
             with contextlib.suppress(JournalUnusable):
                 return forget_in_journal(resident, data)
@@ -335,9 +337,7 @@ def _answer(resident: Resident, data: Path) -> Counts:
 
 def is_asked(data: Path) -> bool:
     """Whether somebody asks the collector of this folder to forget."""
-    with contextlib.suppress(OSError):  # nobody can ask where there is no folder
-        return (data / ASKED).is_file()
-    return False
+    return any((data / ASKS).glob("*.ask"))
 
 
 @contextlib.contextmanager
@@ -356,21 +356,17 @@ def nobody_forgotten(data: Path) -> Iterator[None]:
 
 def obey(data: Path) -> None:
     """Forget as asked, while the journal is nobody's, and answer. Raises JournalUnusable."""
-    asked = data / ASKED
-    if not is_asked(data):
-        return
-    try:
-        said = json.loads(asked.read_text())
-        resident = Resident(str(said["site"]), said["area"])
-    except (OSError, ValueError, KeyError, TypeError):
-        asked.unlink(missing_ok=True)  # not a question
-        return
-    try:
-        answer: dict[str, Any] = forget_in_journal(resident, data)
-    except CommitFailed as error:
-        answer = {"error": f"the journal could not be written: {error}"}
-    _put(data / ANSWERED, answer)
-    asked.unlink(missing_ok=True)
+    for asked in sorted((data / ASKS).glob("*.ask")):
+        # It is not a question, or the disk is too full for an answer: that it is gone without one is an answer too.
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            said = json.loads(asked.read_text())
+            resident = Resident(str(said["site"]), said["area"])
+            try:
+                answer: dict[str, Any] = forget_in_journal(resident, data)
+            except CommitFailed as error:
+                answer = {"error": f"the journal could not be written: {error}"}
+            _put(asked.with_suffix(".done"), answer)
+        asked.unlink(missing_ok=True)
 
 
 def _put(path: Path, said: dict[str, Any]) -> None:

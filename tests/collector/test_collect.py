@@ -463,7 +463,7 @@ def test_whoever_asks_it_to_end_is_heard_although_somebody_asks_it_to_forget(
         collector.until_connected()
         send(broker, readings(1, 3, "ending"))
         collector.until(lambda found: found["counters"]["journaled"] == 3)
-        asked = tmp_path / "data" / "forget" / "ask.json"
+        asked = tmp_path / "data" / "forget" / "a.ask"
         asked.parent.mkdir()
 
         def ask() -> None:

@@ -21,7 +21,7 @@ from collector.accounting import Accounting
 from collector.audit import audit
 from collector.dead_letters import NotAlone
 from collector.deadletter_command import app as deadletter_commands
-from collector.forgetting import Places, export, forget, is_asked, obey
+from collector.forgetting import Places, export, forget, forget_in_journal, obey
 from collector.ingest import FORGOTTEN, DeadLetter, Settled
 from collector.journal import Journal
 from collector.resident import Resident
@@ -432,13 +432,58 @@ def test_nothing_is_said_again_while_somebody_is_forgotten(tmp_path: Path) -> No
     assert "no such dead letter" in replay_all(tmp_path).stdout
 
 
+def call_that_asks(data: Path, whom: str) -> "tuple[subprocess.Popen[str], Path]":
+    """A call of `haina forget` that waits for a collector, and its question."""
+    call = run_collector_command("forget", whom, "--yes", "--data", str(data))
+    while True:
+        for asked in data.glob("forget/*.ask"):
+            if json.loads(asked.read_text())["site"] == whom:
+                return call, asked
+        assert call.poll() is None
+        time.sleep(0.01)
+
+
+def test_the_answer_to_one_call_is_not_taken_for_that_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was cut short while the collector was at it, and there came the second."""
+    collector = filled_journal(tmp_path)
+    first, _ = call_that_asks(tmp_path, NAMESAKE)
+    first.kill()
+    first.communicate()
+    collector.close()
+    calls = []
+
+    def forget_slowly(resident: Resident, data: Path) -> dict[str, int]:
+        collector = Journal(data)
+        calls.append(call_that_asks(data, GONE)[0])
+        collector.close()
+        return forget_in_journal(resident, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("collector.forgetting.forget_in_journal", forget_slowly)
+        obey(tmp_path)
+    obey(tmp_path)
+    assert "100  points in the journal" in calls[0].communicate(timeout=60)[0]
+    journal = Journal(tmp_path)
+    assert states(journal) == {}
+    journal.close()
+
+
+def test_a_call_that_cannot_be_answered_is_not_left_waiting(tmp_path: Path) -> None:
+    collector = filled_journal(tmp_path)
+    call, asked = call_that_asks(tmp_path, GONE)
+    asked.with_suffix(".new").mkdir()  # as on a full disk, the answer cannot be written
+    collector.close()
+    obey(tmp_path)
+    _, sentence = call.communicate(timeout=60)
+    assert (call.returncode, "could not write its answer; try again" in sentence) == (1, True)
+
+
 def test_nor_before_a_collector_has_forgotten_whom_a_call_that_was_killed_has_named(tmp_path: Path) -> None:
     journal_with_a_refused_point(tmp_path)
     collector = Journal(tmp_path)
-    call = run_collector_command("forget", GONE, "--yes", "--data", str(tmp_path))
-    while not is_asked(tmp_path):
-        assert call.poll() is None
-        time.sleep(0.01)
+    call, _ = call_that_asks(tmp_path, GONE)
     call.kill()
     call.communicate()
     early = replay_all(tmp_path)
