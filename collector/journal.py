@@ -118,7 +118,6 @@ class Journal:
             raise
         self._reading = threading.Lock()
         self._replayed: dict[str, int] = {}
-        self._letters_left = False
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_points = msgspec.msgpack.Decoder(list[Point]).decode
 
@@ -145,6 +144,8 @@ class Journal:
         self._count_letters()
 
     def _count_letters(self) -> None:
+        """Again only after somebody else has written, and may have taken letters back."""
+        [self._counted_at] = self._writer.execute("PRAGMA data_version").fetchone()
         self._letters, self._letter_bytes = self._writer.execute(
             f"SELECT count(*), coalesce(sum({_LETTER_BYTES}), 0) FROM dead_letters"
         ).fetchone()
@@ -169,9 +170,7 @@ class Journal:
     def replayed(self) -> dict[str, int]:
         """How many refused points each store has taken since, as whoever says them again tells (`take_back`)."""
         with self._reading, contextlib.suppress(sqlite3.Error):  # the next commit meets the same disk, and tells
-            found = dict(self._reader.execute("SELECT store, replayed FROM stores"))
-            self._letters_left |= found != self._replayed
-            self._replayed = found
+            self._replayed = dict(self._reader.execute("SELECT store, replayed FROM stores"))
         return self._replayed
 
     def gateways(self) -> dict[tuple[str, str], bool]:
@@ -229,6 +228,7 @@ class Journal:
             size, self._letter_bytes = before
             self._groups_bytes, self._letters = size.groups_bytes, size.dead_letters
             self._forgotten, self._trimmed_through = size.dead_letters_forgotten, size.trimmed_through
+            self._counted_at = -1
             if writer.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     writer.execute("ROLLBACK")
@@ -268,8 +268,7 @@ class Journal:
                 writer.execute("DELETE FROM gateways WHERE area = ? AND site = ?", site)
             else:
                 writer.execute("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?)", (*site, online))
-        if self._letters_left:
-            self._letters_left = False
+        if writer.execute("PRAGMA data_version").fetchone() != (self._counted_at,):
             self._count_letters()
         if transaction.dead_letters:
             self._bury(transaction.dead_letters)
@@ -461,19 +460,19 @@ def known_stores(folder: Path) -> dict[str, str]:
         return dict(journal.execute("SELECT store, name FROM stores"))
 
 
-def take_back(folder: Path, store: str, letters: Sequence[int]) -> int:
+def take_back(folder: Path, store: str, letters: Sequence[int]) -> None:
     """Say that a store has points after all that it had refused: their dead letters leave, and it is counted how many.
 
-    In one transaction beside the collector, which may be running and learns of it within a second; a letter that is
-    gone already is not counted again. Raises `CommitFailed`.
+    In one transaction beside the collector, which may be running and learns of it within a second. Letters that have
+    left at their limit meanwhile count too; who calls sees to it that nobody else does (`dead_letters.alone`). Raises
+    `CommitFailed`.
     """
     with _beside(folder) as journal:
         journal.execute("BEGIN IMMEDIATE")
         marks = ", ".join("?" * len(letters))
-        taken = journal.execute(f"DELETE FROM dead_letters WHERE id IN ({marks})", letters).rowcount
-        journal.execute("UPDATE stores SET replayed = replayed + ? WHERE store = ?", [taken, store])
+        journal.execute(f"DELETE FROM dead_letters WHERE id IN ({marks})", letters)
+        journal.execute("UPDATE stores SET replayed = replayed + ? WHERE store = ?", [len(letters), store])
         journal.execute("COMMIT")
-        return taken
 
 
 @contextlib.contextmanager

@@ -57,7 +57,8 @@ def write_again(
                 if reason:
                     in_vain |= {letter.number: f"it is refused again: {reason}" for letter, _ in taken}
                 else:
-                    written += take_back(folder, url, [letter.number for letter, _ in taken])
+                    take_back(folder, url, [letter.number for letter, _ in taken])
+                    written += len(taken)
         except (StoreUnavailable, CommitFailed) as error:
             raise ReplayFailed(
                 f"{error}; {written} of {len(letters)} were written, and left the dead letters"

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from collector import journal as journal_module
 from collector.accounting import Accounting
 from collector.ingest import DeadLetter, Ingest, Settled, Transaction
-from collector.journal import CommitFailed, Journal, JournalUnusable
+from collector.journal import CommitFailed, Journal, JournalUnusable, take_back
 from haina.contract import MEASUREMENTS, Measurement, Point
 from haina.contract.measurement import Field
 from tests.collector.readings import NOW_S, build_ingest, copy_as_found_after_a_crash, hear, message, publish, topic
@@ -213,6 +213,24 @@ def test_dead_letters_are_bounded_and_the_oldest_are_forgotten_and_counted(
     hear(ingest, [message(topic(), b"[" * 600)])
     commit(journal, ingest)
     assert journal.size.dead_letters < 10
+
+
+@pytest.mark.parametrize("disk_fails", [False, True])
+def test_a_new_letter_stays_when_the_others_have_just_been_taken_back_at_their_limit(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, disk_fails: bool
+) -> None:
+    monkeypatch.setattr(journal_module, "MAX_DEAD_LETTERS", 250)
+    ingest = build_ingest()
+    hear(ingest, [message(topic(), b"{") for _ in range(250)])
+    commit(journal, ingest)
+    take_back(journal.folder, "null:", range(1, 251))
+    if disk_fails:
+        journal.replayed()  # as each second
+        with pytest.raises(CommitFailed):
+            commit(journal, build_ingest(), dead_letters=[DeadLetter(0, "test", "topic", b"", None)])  # type: ignore[arg-type]
+    hear(ingest, [message(topic(), b"{")])
+    commit(journal, ingest)
+    assert (len(journal.dead_letters()), journal.size.dead_letters, journal.size.dead_letters_forgotten) == (1, 1, 0)
 
 
 def test_the_log_begins_anew_under_constant_writing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

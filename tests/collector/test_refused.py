@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ from haina.query.reader import open_reader
 from tests.brokers import ROOT, free_port, mosquitto_broker
 from tests.collector.readings import AN_HOUR_AGO_MS, NOW_MS, build_ingest, build_points, live_payload, payload, topic
 from tests.collector.running import assert_accounts_close, haina_collect, send
-from tests.collector.test_dead_letters import deadletter, refused
+from tests.collector.test_dead_letters import bury, deadletter, refused
 from tests.collector.test_shipping import RecordingStore, seqs
 from tests.haina_store import haina_store
 from tests.influx import RunningInflux, influxdb_1, influxdb_2
@@ -124,6 +125,25 @@ def test_what_a_store_still_refuses_stands_alone_and_all_else_is_written_once_in
     assert (written, list(in_vain)) == (25, [4, 14, 15, 30])
     assert seqs(store.points) == [seq for seq in range(1, 30) if seq not in store.poison]
     assert {letter.number for letter, _ in pairs(folder)} == set(in_vain)
+
+
+def test_letters_that_leave_at_their_limit_while_they_are_written_count_as_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.journal.MAX_DEAD_LETTERS", 5)
+    settled = Settled("recording:", 10, 3, 0, name="recording")
+    letters = [refused(live_payload(seq), "recording") for seq in (1, 2, 3)]
+    build_journal(tmp_path, [settled], letters)
+    collector = Journal(tmp_path)
+
+    class Store(RecordingStore):
+        def write(self, *arguments: Any) -> None:
+            super().write(*arguments)
+            bury(collector, [*letters, *letters])
+
+    assert write_again(pairs(tmp_path), tmp_path, lambda _url: Store()) == (3, {})
+    assert collector.replayed() == {"recording:": 3}
+    collector.close()
 
 
 KILLED = """
