@@ -242,7 +242,7 @@ class Collector:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)  # of which the broker's says DISCONNECT
             for shipper in self.shippers:
-                await shipper.close()
+                await shipper.close(to_forget=self.ends_to_forget)
             await self._housekeeper.call(self.journal.keep_house)
             self._housekeeper.stop()
             self._committer.stop()

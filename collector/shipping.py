@@ -47,6 +47,9 @@ back from the file costs a tenth of all that is done for it."""
 REFUSED_LOG_S: Final = 10.0
 """The shortest time between two log lines about refused points, in seconds."""
 
+CLOSE_S: Final = 1.0
+"""How long the end waits for a store that is stuck in a call."""
+
 Result = TypeVar("Result")
 
 
@@ -223,10 +226,13 @@ class Shipper:
         self._stopping = True
         self._more.set()
 
-    async def close(self) -> None:
-        """Close the store, unless it is stuck in a call: then it is left alone."""
+    async def close(self, *, to_forget: bool = False) -> None:
+        """Close the store, unless it is stuck in a call: then it is left alone.
+
+        Not so if somebody is to be forgotten: a batch that arrives after that would bring them back. Calls time out.
+        """
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(None if to_forget else CLOSE_S):
                 await self._worker.call(self._store.close)
         except TimeoutError:
             self._log.warning("the store did not let go in time")

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import zipfile
@@ -23,9 +24,10 @@ from collector.dead_letters import NotAlone
 from collector.deadletter_command import app as deadletter_commands
 from collector.forgetting import Places, export, forget, forget_in_journal, obey
 from collector.ingest import FORGOTTEN, DeadLetter, Settled
-from collector.journal import Journal
+from collector.journal import Journal, JournalUnusable
 from collector.resident import Resident
 from collector.resident_command import app as resident_commands
+from collector.service import Collector, Settings
 from collector.stores import open_store
 from haina.contract import Point, measurement, point_hash, telemetry_payload
 from haina.contract.measurement import LAST_MS
@@ -43,7 +45,7 @@ from tests.collector.running import (
     run_collector_command,
     send,
 )
-from tests.collector.test_shipping import RecordingStore, build_shipper, ship
+from tests.collector.test_shipping import RecordingStore, build_shipper, ship, until
 from tests.haina_store import haina_store
 
 GONE, NAMESAKE = "h4242", "h42420"  # the second begins like the first, and stays
@@ -492,6 +494,40 @@ def test_nor_before_a_collector_has_forgotten_whom_a_call_that_was_killed_has_na
     collector.close()
     obey(tmp_path)
     assert "no such dead letter" in replay_all(tmp_path).stdout
+
+
+def test_a_collector_lets_go_of_its_journal_when_what_it_was_writing_has_arrived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that stood still takes the batch later on, and must have it before it is asked to forget."""
+    monkeypatch.setattr("collector.service.SHIP_AT_END_S", 0.0)
+    monkeypatch.setattr("collector.shipping.CLOSE_S", 0.0)
+    writing, may_go_on = threading.Event(), threading.Event()
+
+    class Store(RecordingStore):
+        def write(self, *arguments: Any) -> None:
+            writing.set()
+            assert may_go_on.wait(60)
+            super().write(*arguments)
+
+    async def run() -> None:
+        settings, store = Settings(BrokerAddress("127.0.0.1", 1), ("recording:",), tmp_path, http=None), Store()
+        collector = Collector(settings, lambda _url: store)
+        running = asyncio.create_task(collector.run())
+        assert await asyncio.to_thread(writing.wait, 60)
+        (tmp_path / "forget").mkdir()
+        (tmp_path / "forget" / "a.ask").touch()
+        await until(lambda: collector.ends_to_forget)
+        await asyncio.wait([running], timeout=0.5)
+        with pytest.raises(JournalUnusable):
+            Journal(tmp_path)
+        may_go_on.set()
+        await running
+        assert {point.site for point in store.points} == {GONE, NAMESAKE}
+        Journal(tmp_path).close()
+
+    filled_journal(tmp_path).close()
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
