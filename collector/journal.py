@@ -379,11 +379,13 @@ class Journal:
             }
             writer.execute("COMMIT")
             writer.execute("VACUUM")
-            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            [is_read, *_] = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (sqlite3.Error, OSError) as error:
             with contextlib.suppress(sqlite3.Error):
                 writer.execute("ROLLBACK")
             raise CommitFailed(str(error)) from None
+        if is_read:
+            raise CommitFailed("somebody reads it and does not let go, so its file still holds them; try again")
         return found
 
     def _take_snapshot(self) -> None:

@@ -5,12 +5,14 @@ import contextlib
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from collector.dead_letters import NotAlone
 from collector.deadletter_command import app as deadletter_commands
 from collector.forgetting import Places, export, forget, forget_in_journal, obey
 from collector.ingest import FORGOTTEN, DeadLetter, Settled
-from collector.journal import Journal, JournalUnusable
+from collector.journal import CommitFailed, Journal, JournalUnusable
 from collector.resident import Resident
 from collector.resident_command import app as resident_commands
 from collector.service import Collector, Settings
@@ -122,6 +124,21 @@ def test_the_journal_forgets_to_the_last_byte_and_the_rest_ships_under_its_old_n
     assert [point.seq for point in store.points] == list(range(16, 101))
     assert {point.site for point in store.points} == {NAMESAKE}
     assert FORGOTTEN not in store.points
+    journal.close()
+
+
+def test_the_journal_has_not_forgotten_while_somebody_still_reads_what_was_there(tmp_path: Path) -> None:
+    journal = filled_journal(tmp_path)
+    journal._writer.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM groups").fetchone()
+        with pytest.raises(CommitFailed, match="somebody reads it and does not let go"):
+            journal.forget(WHO)
+        assert names_the_gone(tmp_path)
+        reader.execute("COMMIT")
+        journal.forget(WHO)
+        assert not names_the_gone(tmp_path)
     journal.close()
 
 
