@@ -364,9 +364,9 @@ class Journal:
         """Keep nothing of a site: points, devices, notes, dead letters; how many of each there were.
 
         Points leave `FORGOTTEN` in their place, for the others are known by their numbers. Among them are readings by
-        which somebody else names the site: a snapshot beforehand remembers that they came. One transaction, and then
-        the file is written anew, so that no byte is left in free pages or in the log. Nobody else uses the journal
-        meanwhile. Raises `CommitFailed`.
+        which somebody else names the site: a snapshot beforehand, which stands for all notes, remembers that they came.
+        One transaction, and then the file is written anew, so that no byte is left in free pages or in the log. Nobody
+        else uses the journal meanwhile. Raises `CommitFailed`.
         """
         writer = self._writer
         try:
@@ -407,13 +407,6 @@ class Journal:
         return forgotten
 
     def _forget_devices(self, resident: Resident) -> int:
-        for number, blob in self._writer.execute("SELECT id, notes FROM notes").fetchall():
-            duplicates, *by_device = msgspec.msgpack.decode(blob)
-            notes = [
-                [note for note in duplicates if not resident.is_of(note[0], note[1])],
-                *([note for note in notes if not resident.is_of(note[0][0], note[0][1])] for notes in by_device),
-            ]
-            self._writer.execute("UPDATE notes SET notes = ? WHERE id = ?", (self._encode(notes), number))
         found = self._writer.execute("SELECT area, site, device FROM devices WHERE site = ?", [resident.site])
         keys = [key for key in found.fetchall() if resident.is_of(key[0], key[1])]
         self._writer.executemany("DELETE FROM devices WHERE area = ? AND site = ? AND device = ?", keys)
