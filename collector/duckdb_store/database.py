@@ -37,7 +37,7 @@ from haina.query.sql import compile_sql
 from haina.query.wire import AnsweredSeries, Held
 
 FILE_NAME = "haina.duckdb"
-MAX_SOURCES = 10_000
+MAX_SOURCES = 10_000  # of which each replay of dead letters is one
 NEAR_LIMIT = 0.9  # of the limit on the size: raw points are rolled up before their time
 MEASURE_EVERY_S = 0.5  # how old the known size may be; at 1 MB/s of points it is never far off
 FRESH_NAME = FILE_NAME + ".fresh"
@@ -202,8 +202,6 @@ class Database:
             return 0
         if have > cursor - count:
             raise AlreadyHas(have)
-        if source not in self._cursors and len(self._cursors) >= MAX_SOURCES:
-            raise BatchRefused(f"this store remembers {MAX_SOURCES} sources and {source[:64]!r} would be one more")
         incoming: dict[str, Any] = {}
         for batch in batches:
             name = _checked(batch)
@@ -219,7 +217,9 @@ class Database:
             )
         newest: dict[str, dict[tuple[str, str, str], int]] = {}
         more_rows: dict[str, int] = {}
+        is_one_more = source not in self._cursors and len(self._cursors) >= MAX_SOURCES
         with self._transaction():
+            silent = self._forget_source() if is_one_more else ""
             for name, batch in incoming.items():
                 newest[name], again = _order(batch, self._newest[name])
                 if again is None:
@@ -232,11 +232,20 @@ class Database:
                 "ON CONFLICT DO UPDATE SET cursor = excluded.cursor, written_ms = excluded.written_ms",
                 [source, cursor, time.time_ns() // NS_PER_MS],
             )
+        self._cursors.pop(silent, None)
         self._cursors[source] = cursor
         for name, more in more_rows.items():
             self._newest[name].update(newest[name])
             self.rows[name] += more
         return count
+
+    def _forget_source(self) -> str:
+        """Forget who has not written for longest; should that source come back, its points are known by their keys."""
+        [(source,)] = self._writer.execute(
+            "DELETE FROM haina_cursor WHERE source = (SELECT source FROM haina_cursor ORDER BY written_ms LIMIT 1) "
+            "RETURNING source"
+        ).fetchall()
+        return str(source)
 
     def _insert(self, name: str, batch: Any) -> int:
         columns = ", ".join(f'"{column}"' for column in batch.schema.names)

@@ -1,6 +1,7 @@
 """The file: points and cursors move together, a key is there once, and what does not fit is said in a sentence."""
 
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,25 @@ def test_a_batch_may_begin_after_a_refused_point(database: Database) -> None:
 def test_each_source_has_its_own_cursor(database: Database) -> None:
     assert write(database, "one", 10, build_points(10)) == 10
     assert write(database, "other", 10, build_points(10, area="caojiadu")) == 10
+
+
+def test_past_the_limit_on_sources_the_one_that_has_been_silent_for_longest_is_forgotten_and_nothing_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each replay of dead letters is one, and a new collector must not find all places taken."""
+    monkeypatch.setattr("collector.duckdb_store.database.MAX_SOURCES", 3)
+    moments_ns = itertools.count(START_MS * 10**6, 10**6)
+    monkeypatch.setattr("time.time_ns", lambda: next(moments_ns))
+    for source in ("journal", "replay-1", "replay-2"):
+        assert write(database, source, 10, build_points(10)) == 10
+    assert write(database, "journal", 20, build_points(10, first=11)) == 10
+    assert write(database, "a new journal", 5, build_points(5, first=21)) == 5
+    assert [write(database, source, 10, build_points(10)) for source in ("replay-2", "journal", "replay-1")] == [
+        0,
+        0,
+        10,
+    ]
+    assert sum(database.rows.values()) == 25
 
 
 def test_cursors_and_points_survive_a_restart(tmp_path: Path) -> None:
