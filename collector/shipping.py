@@ -25,7 +25,7 @@ from collector.ingest import DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, DeadLe
 from collector.journal import CommitFailed, Journal
 from collector.latency import Latency
 from collector.stores.protocol import Store, StoreRefused, StoreUnavailable, halves
-from haina.contract import Point, Topic, TopicClass, measurement, telemetry_payload
+from haina.contract import MEASUREMENTS, Point, Topic, TopicClass, telemetry_payload
 from haina.contract.measurement import Value
 from haina.mqtt.connection import Backoff
 
@@ -332,9 +332,11 @@ class Shipper:
 
 
 def _dead_letter(store: str, point: Point, reason: str) -> DeadLetter:
-    names = measurement(point.measurement).field_names
+    declared = MEASUREMENTS.get(point.measurement)
+    # Another version has journaled what this one does not declare: there values have numbers for names.
+    names = (*(declared.field_names if declared else ()), *map(str, range(len(point.values))))
     values: dict[str, Value] = {
-        name: value for name, value in zip(names, point.values, strict=True) if value is not None
+        name: value for name, value in zip(names, point.values, strict=False) if value is not None
     }
     return DeadLetter(
         int(time.time() * 1000),

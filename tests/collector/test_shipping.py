@@ -1,12 +1,15 @@
 """Shipping: in order, exactly once, around refusals, through outages; from memory or from the file."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collector.ingest import Group, Settled
 from collector.journal import Journal
@@ -96,6 +99,25 @@ def test_poison_stands_alone_and_everything_else_is_stored_once_and_in_order(poi
         assert [(letter.by, letter.topic) for letter in letters] == [
             ("recording", "haina/v1/telemetry/caoyang/home-1/wearable-1/wearable")
         ] * len(poison)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("changes", [{"measurement": "of_another_version"}, {"values": (True, 4711)}])
+def test_a_refused_point_that_this_version_does_not_declare_is_a_letter_with_all_its_values(
+    changes: dict[str, Any],
+) -> None:
+    """An application was taken away, or the version goes back, while its points waited in the journal."""
+
+    async def check() -> None:
+        recent = Recent()
+        [point] = build_points(1)
+        recent.add(Group(1, [replace(point, **changes)]))
+        shipper = build_shipper(_NoJournal(), RecordingStore({1}), recent)  # type: ignore[arg-type]
+        await ship(shipper, 1)
+        [letter] = shipper.dead_letters
+        values = json.loads(letter.payload)["values"].values()
+        assert list(values) == [value for value in changes.get("values", point.values) if value is not None]
 
     asyncio.run(check())
 
