@@ -44,6 +44,7 @@ from collector.resident import Resident
 from haina.contract import measurement
 from haina.contract.measurement import LAST_MS
 from haina.contract.point import NS_PER_MS
+from haina.credentials import may_say
 from haina.ledger import MINUTE_MS, DeviceMinute, forget_minutes, forget_site, site_lines
 from haina.mqtt import BrokerAddress, Connection, ConnectOptions, Publish
 from haina.query.reader import Reader, open_reader
@@ -69,12 +70,16 @@ class CannotForget(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to look: a collector's folder, stores (and whom to trust over https), folders of runs, a broker."""
+    """Where to look: a collector's folder, stores (and whom to trust over https), folders of runs, a broker.
+
+    The broker is there once for each account to enter it by: with the rules of `haina credentials` the collector hears
+    what is retained and clears the watermark, and only the site's own gateway clears meta and status.
+    """
 
     data: Path | None = None
     stores: Sequence[str] = ()
     runs: Sequence[Path] = ()
-    broker: BrokerAddress | None = None
+    broker: Sequence[BrokerAddress] = ()
     ca_file: Path | None = None
 
     def ledgers(self, name: str) -> list[Path]:
@@ -122,7 +127,7 @@ def _given(places: Places) -> dict[str, bool]:
         "the collector's journal (--data)": places.data is not None,
         "stores (--store)": bool(places.stores),
         "ledgers of runs (--run)": bool(places.runs),
-        "the broker's retained messages (--broker)": places.broker is not None,
+        "the broker's retained messages (--broker)": bool(places.broker),
     }
 
 
@@ -146,7 +151,7 @@ def _everything(resident: Resident, places: Places) -> Iterator[tuple[str, Itera
             yield f"{run.name}/sent.jsonl", (minute._asdict() for minute in minutes)
         for path in [*Places(runs=[run]).ledgers("run.truth"), *Places(runs=[run]).ledgers("run.commands")]:
             yield f"{run.name}/{path.suffix[1:]}.jsonl", _lines_about(resident, path)
-    if places.broker is not None:
+    if places.broker:
         retained = asyncio.run(_Retained(resident).read(places.broker))
         said = ({"topic": topic.decode(), "payload": payload.decode(errors="replace")} for topic, payload in retained)
         yield "retained.jsonl", said
@@ -217,9 +222,9 @@ def forget(resident: Resident, places: Places, tell: Callable[[str], None] = lam
 def _forget(resident: Resident, places: Places, tell: Callable[[str], None]) -> Counts:
     counts: Counts = {}
     still_retained = 0
-    if places.broker is not None:
+    if places.broker:
         cleared, still_retained = asyncio.run(_Retained(resident).clear(places.broker))
-        counts[f"retained messages at {places.broker}"] = cleared
+        counts[f"retained messages at {places.broker[0]}"] = cleared
     ledgers = places.ledgers("run.sent")
     minutes = _minutes_of_others(resident, places) if ledgers else set()
     for path in ledgers:  # first, for later nobody knows which they were
@@ -239,8 +244,9 @@ def _forget(resident: Resident, places: Places, tell: Callable[[str], None]) -> 
         _keep_record(resident, places.data, counts)
     if still_retained:
         raise CannotForget(
-            f"{places.broker} still retains {still_retained} messages of the site, which this account may not clear; "
-            "all else that was named is forgotten"
+            f"{places.broker[0]} still retains {still_retained} messages of the site, which the accounts given may "
+            "not clear: the collector's clears the watermark, the gateway's its meta and status (--credentials may be "
+            "repeated); all else that was named is forgotten"
         )
     return counts
 
@@ -379,44 +385,45 @@ def _put(path: Path, said: dict[str, Any]) -> None:
 
 
 class _Retained:
-    """A short session that reads, and clears, the retained messages of a site. A `haina.mqtt.Receiver`."""
+    """Short sessions that read, and clear, the retained messages of a site. A `haina.mqtt.Receiver`."""
 
     def __init__(self, resident: Resident) -> None:
         self._filter = resident.retained_filter
         self._heard: dict[bytes, bytes] = {}
         self._changed = asyncio.Event()
 
-    async def read(self, address: BrokerAddress) -> list[tuple[bytes, bytes]]:
-        """Topics and payloads of what is retained."""
-        connection = await self._open(address)
-        await connection.close()
+    async def read(self, entries: Sequence[BrokerAddress]) -> list[tuple[bytes, bytes]]:
+        """Topics and payloads of what is retained, as far as any of these accounts hears it."""
+        self._heard.clear()
+        for address in entries:
+            connection = await self._open(address)
+            await connection.subscribe([self._filter], qos=0)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    self._changed.clear()
+                    async with asyncio.timeout(QUIET_S):
+                        await self._changed.wait()
+            await connection.close()
         return sorted(self._heard.items())
 
-    async def clear(self, address: BrokerAddress) -> tuple[int, int]:
+    async def clear(self, entries: Sequence[BrokerAddress]) -> tuple[int, int]:
         """Clear all that is retained; how many there were, and how many the broker still keeps."""
-        connection = await self._open(address)
-        found = sorted(self._heard)
-        try:
-            connection.publish([(topic, b"") for topic in found], qos=0, retain=True)
-            await connection.drain()
-        finally:
-            await connection.close()
+        found = [topic for topic, _ in await self.read(entries)]
         if not found:
             return 0, 0
-        self._heard.clear()
-        again = await self._open(address)
-        await again.close()
-        return len(found) - len(self._heard), len(self._heard)
+        for address in entries:
+            connection = await self._open(address)
+            allowed = [topic for topic in found if may_say(address.username, topic.decode())]
+            try:
+                connection.publish([(topic, b"") for topic in allowed], qos=0, retain=True)
+                await connection.drain()
+            finally:
+                await connection.close()
+        left = await self.read(entries)
+        return len(found) - len(left), len(left)
 
     async def _open(self, address: BrokerAddress) -> Connection:
-        connection = await Connection.open(address, ConnectOptions(f"haina-forget-{os.getpid()}"), self)
-        await connection.subscribe([self._filter], qos=0)
-        with contextlib.suppress(TimeoutError):
-            while True:
-                self._changed.clear()
-                async with asyncio.timeout(QUIET_S):
-                    await self._changed.wait()
-        return connection
+        return await Connection.open(address, ConnectOptions(f"haina-forget-{os.getpid()}"), self)
 
     def connected(self, session_present: bool) -> None: ...
 
@@ -436,4 +443,4 @@ def looked_at(places: Places) -> list[str]:
     said = [] if places.data is None else [f"the journal and dead letters in {places.data}"]
     said += [f"the store {url}" for url in places.stores]
     said += [f"the ledgers of the run in {run}" for run in places.runs]
-    return said + ([] if places.broker is None else [f"retained messages at {places.broker}"])
+    return said + [f"retained messages at {address}" for address in places.broker[:1]]

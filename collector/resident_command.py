@@ -3,16 +3,26 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import CAFileOption, JsonOption, fail, refuse_twice
+from haina.command_line import (
+    CAFileOption,
+    CertificateOption,
+    JsonOption,
+    KeyOption,
+    fail,
+    refuse_twice,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from collector.forgetting import Places
     from collector.resident import Resident
+    from haina.mqtt import BrokerAddress
 
 app = typer.Typer()
 
@@ -28,7 +38,22 @@ RunsOption = Annotated[
     typer.Option("--run", exists=True, file_okay=False, help="A run's folder with its ledgers; may be repeated."),
 ]
 BrokerOption = Annotated[
-    str | None, typer.Option("--broker", envvar="HAINA_BROKER", help="The broker that retains meta and status.")
+    str | None,
+    typer.Option(
+        "--broker",
+        envvar="HAINA_BROKER",
+        callback=without_password,
+        help="The broker that retains meta, status and watermark.",
+    ),
+]
+CredentialsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--credentials",
+        envvar="HAINA_CREDENTIALS",
+        help="File of accounts to enter the broker by; may be repeated: the collector's hears all and clears the "
+        "watermark, the home's own gateway's clears meta and status.",
+    ),
 ]
 
 
@@ -40,7 +65,10 @@ def export(
     store: StoresOption = None,
     run: RunsOption = None,
     broker: BrokerOption = None,
+    credentials: CredentialsOption = None,
     ca_file: CAFileOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     r"""Hand over everything there is of a resident.
@@ -57,7 +85,7 @@ def export(
     """
     from collector.forgetting import export as hand_over
 
-    whom, places = _understood(resident, data, store, run, broker, ca_file)
+    whom, places = _understood(resident, data, store, run, broker, credentials, ca_file, certificate, key)
     if not to.absolute().parent.is_dir():
         fail(f"--to {to}: there is no folder {to.parent}")
     with _failures():
@@ -80,7 +108,10 @@ def forget(
     store: StoresOption = None,
     run: RunsOption = None,
     broker: BrokerOption = None,
+    credentials: CredentialsOption = None,
     ca_file: CAFileOption = None,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,12 +126,15 @@ def forget(
         --store duckdb+http://127.0.0.1:8790 --run data/demo/run
 
       haina forget a01/h0001 --yes --data data/collector \
-        --store 'influxdb+http://127.0.0.1:8086/haina?org=haina'
+        --store 'influxdb+http://127.0.0.1:8086/haina?org=haina' \
+        --broker mqtts://broker.example --ca-file secrets/collector/ca.pem \
+        --credentials secrets/collector/accounts \
+        --credentials secrets/simulator/accounts
     """
     from collector.forgetting import forget as forget_everywhere
     from collector.forgetting import looked_at
 
-    whom, places = _understood(resident, data, store, run, broker, ca_file)
+    whom, places = _understood(resident, data, store, run, broker, credentials, ca_file, certificate, key)
     if not yes:
         typer.echo(f"Forgets everything about {whom} in:", err=True)
         for place in looked_at(places):
@@ -130,7 +164,10 @@ def _understood(
     stores: list[str] | None,
     runs: list[Path] | None,
     broker: str | None,
+    credentials: list[Path] | None,
     ca_file: Path | None,
+    certificate: Path | None,
+    key: Path | None,
 ) -> tuple["Resident", "Places"]:
     from collector.dead_letters import NoJournal, reading
     from collector.forgetting import Places
@@ -154,12 +191,29 @@ def _understood(
     try:
         all_different(stores or ())
         whom = Resident.parse(resident)
-        address = None if broker is None else trusting(broker, ca_file)
+        entries = () if broker is None else _entries(whom, trusting(broker, ca_file, certificate, key), credentials)
     except BadTopic as error:
         fail(f"a resident is SITE or AREA/SITE, such as h0001: {error}")
     except (BadCredentials, BadStoreURL) as error:
         fail(str(error))
-    return whom, Places(data, tuple(stores or ()), tuple(runs or ()), address, ca_file)
+    return whom, Places(data, tuple(stores or ()), tuple(runs or ()), entries, ca_file)
+
+
+def _entries(whom: "Resident", broker: "BrokerAddress", files: list[Path] | None) -> "tuple[BrokerAddress, ...]":
+    """The broker, for each account that has to do with a resident. Raises BadCredentials."""
+    from haina.credentials import BadCredentials, read_accounts
+
+    if not files:
+        return (broker,)
+    if broker.username is not None:
+        raise BadCredentials("the broker's URL names an account, and --credentials others; drop one of them")
+    accounts = {user: password for file in files for user, password in read_accounts(file).items()}
+    users = [user for user in accounts if "/" not in user or whom.is_of(*user.rpartition("/")[::2])]
+    if all("/" in user for user in users):
+        raise BadCredentials(
+            "a gateway does not hear what the broker retains; give the collector's --credentials as well"
+        )
+    return tuple(replace(broker, username=user, password=accounts[user]) for user in users)
 
 
 @contextmanager

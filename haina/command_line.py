@@ -37,8 +37,9 @@ def not_on_the_command_line(context: typer.Context, parameter: typer.CallbackPar
     return value
 
 
-def _without_password(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
-    if _PASSWORD_IN_URL.match(value) and _is_a_flag(context, parameter):
+def without_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a password in a URL given as a flag, for the same reason."""
+    if value and _PASSWORD_IN_URL.match(value) and _is_a_flag(context, parameter):
         fail(
             f"{parameter.opts[0]} would show its password to whoever lists processes; "
             f"give --credentials FILE, or set {parameter.envvar} or haina.toml"
@@ -57,7 +58,7 @@ BrokerOption = Annotated[
     typer.Option(
         "--broker",
         envvar="HAINA_BROKER",
-        callback=_without_password,
+        callback=without_password,
         help="mqtt://[user@]host[:port], or mqtts:// for TLS; user:password@ only in HAINA_BROKER or haina.toml.",
     ),
 ]

@@ -87,6 +87,17 @@ def mosquitto_rules() -> str:
     return "\n".join(lines) + "\n"
 
 
+def may_say(user: str | None, topic: str) -> bool:
+    """Whether these rules let an account say something of a site; of one that is not of theirs it is taken to be so.
+
+    Mosquitto may end the session of who says what it may not, and what comes behind is lost.
+    """
+    kind, area, site = topic.split("/")[2:5]
+    if user and "/" in user:
+        return user == f"{area}/{site}" and kind in GATEWAY_SAYS
+    return kind in {COLLECTOR: COLLECTOR_SAYS, CONSOLE: CONSOLE_SAYS}.get(user or "", (kind,))
+
+
 def read_accounts(path: Path) -> dict[str, str]:
     """The accounts of a file, user and password. Raises BadCredentials, which names the file and the line."""
     try:

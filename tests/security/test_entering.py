@@ -1,7 +1,9 @@
 """Nobody enters Mosquitto unnamed, nobody is taken for somebody else, and no broker is taken for ours that is not."""
 
 import asyncio
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from haina.authority import Authority, certify
 from haina.contract import CLOCK_TOPIC, TopicClass
 from haina.credentials import broker_address, keep_accounts, read_accounts, trusting
 from haina.mqtt import BrokerAddress, BrokerUnreachable, Connection, ConnectionRefused, ConnectOptions
-from tests.brokers import RunningBroker, mosquitto_broker
+from tests.brokers import ROOT, RunningBroker, mosquitto_broker
 from tests.mqtt.inbox import Inbox, open_inbox
 
 PARTIES = {
@@ -185,10 +187,10 @@ async def say_everything(broker: RunningBroker, secrets: Path) -> dict[str, set[
     }
 
 
-async def say(address: BrokerAddress, topic: str, payload: str) -> None:
+async def say(address: BrokerAddress, topic: str, payload: str, *, retain: bool = False) -> None:
     """Say it on a connection of its own: Mosquitto ends the one on which somebody says what they may not."""
     connection, inbox = await open_inbox(address, ConnectOptions("speaker"))
-    connection.publish([(topic.encode(), payload.encode())])
+    connection.publish([(topic.encode(), payload.encode())], retain=retain)
     await inbox.until(lambda inbox: inbox.acknowledged_ids or inbox.reason)
     await connection.close()
 
@@ -235,3 +237,53 @@ def test_dead_letters_are_said_again_by_their_own_gateways_or_not_claimed_to_be(
         await console.close()
 
     asyncio.run(scenario())
+
+
+def test_a_home_is_forgotten_at_the_broker_with_the_accounts_there_are_and_not_claimed_to_be_with_fewer(
+    secrets: Path, tmp_path: Path
+) -> None:
+    retained = {
+        "haina/v1/meta/a01/c01/k1/info": "a01/c01",
+        "haina/v1/status/a01/c01/gateway/connection": "a01/c01",
+        "haina/v1/watermark/a01/c01/gateway/durable": "collector",
+        "haina/v1/meta/a01/c02/k1/info": "a01/c02",
+    }
+    asking = [f"cafile {secrets}/mosquitto/ca.pem", "require_certificate true"]
+    with mosquitto_broker(certificate=server(secrets), secrets=secrets, extra=asking) as broker:
+        shown = ["--ca-file", f"{secrets}/collector/ca.pem", "--certificate", f"{secrets}/collector/certificate.pem"]
+        collector, gateways = (["--credentials", f"{secrets}/{part}/accounts"] for part in ("collector", "simulator"))
+        certified = trusting(broker.url, *map(Path, shown[1::2]))
+        for topic, user in retained.items():
+            own = account(secrets, user, broker.url)
+            asyncio.run(say(replace(own, trust=certified.trust), topic, "{}", retain=True))
+
+        def said(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+            what = [command, *arguments, "--broker", broker.url, "--json"]
+            return subprocess.run(
+                [sys.executable, "-m", "haina", *what], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+
+        def known(site: str) -> int:
+            handed = said("export", site, "--to", f"{tmp_path}/x.zip", *shown, *collector)
+            lines: int = json.loads(handed.stdout)["lines"]["retained.jsonl"]
+            return lines
+
+        assert (known("c01"), known("a01/c02")) == (3, 1)
+        unheard = said("forget", "c01", "--yes", *shown, *gateways)
+        assert (unheard.returncode, "give the collector's --credentials as well" in unheard.stderr) == (2, True)
+        unshown = said("forget", "c01", "--yes", *shown[:2], *collector, *gateways)
+        assert (unshown.returncode, "did not accept" in unshown.stderr) == (1, True)
+        part = said("forget", "c01", "--yes", *shown, *collector)
+        assert part.returncode == 1
+        assert "still retains 2 messages of the site, which the accounts given may not clear" in part.stderr
+        forgot = said("forget", "a01/c01", "--yes", *shown, *collector, *gateways)
+        assert forgot.returncode == 0, forgot.stderr
+        assert json.loads(forgot.stdout)["forgotten"] == {f"retained messages at {broker.url}": 2}
+        assert (known("c01"), known("a01/c02")) == (0, 1)
+
+
+@pytest.mark.parametrize("command", [["forget", "h0001"], ["export", "h0001", "--to", "x.zip"]])
+def test_a_password_on_the_command_line_is_refused_to_whoever_forgets_or_exports(command: list[str]) -> None:
+    given = [sys.executable, "-m", "haina", *command, "--broker", "mqtt://user:secret@127.0.0.1"]
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, "--broker would show its password" in done.stderr) == (2, True)
