@@ -14,6 +14,7 @@ everywhere:
 
 import asyncio
 import contextlib
+import logging
 import re
 import signal
 from collections import Counter
@@ -172,22 +173,27 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @contextlib.asynccontextmanager
 async def run_until_signalled(stop: Callable[[], None]) -> AsyncIterator[None]:
-    """While the body runs, SIGINT and SIGTERM call `stop`; a second one cancels the body."""
+    """While the body runs, SIGINT and SIGTERM call `stop`; a second one cancels it: exit code 130."""
     loop = asyncio.get_running_loop()
     body = asyncio.current_task()
-    asked = False
+    asked = 0
 
     def signalled() -> None:
         nonlocal asked
-        if asked and body is not None:
+        asked += 1
+        if asked > 1 and body is not None:
+            logging.disable()  # what is torn down now has nothing to tell but tracebacks
             body.cancel()
-        asked = True
         stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
     try:
         yield
+    except asyncio.CancelledError:
+        if asked > 1:
+            raise typer.Exit(130) from None
+        raise
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

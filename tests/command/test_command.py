@@ -264,3 +264,37 @@ def test_a_simulator_that_still_waits_for_its_collector_ends_when_asked_to(tmp_p
             assert waiting.wait(timeout=60) == 0
         finally:
             waiting.kill()
+
+
+def test_a_second_interrupt_ends_a_part_that_takes_its_time_at_once_with_130_and_without_a_word() -> None:
+    """By the function that all parts share; this one would take for ever."""
+    code = """if True:
+        import asyncio, logging
+        from haina.command import app
+        from haina.command_line import run_until_signalled
+
+        async def run():
+            async with run_until_signalled(lambda: print("asked", flush=True)):
+                print("here", flush=True)
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    logging.exception("a library that is cancelled")
+                    raise
+
+        @app.command()
+        def last():
+            asyncio.run(run())
+
+        app(["last"])
+    """
+    part = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert part.stdout is not None
+    try:
+        for said in ("here", "asked"):
+            assert part.stdout.readline() == f"{said}\n"
+            part.send_signal(signal.SIGINT)
+        printed, logged = part.communicate(timeout=60)
+    finally:
+        part.kill()
+    assert (part.returncode, printed, logged) == (130, "asked\n", "")
