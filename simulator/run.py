@@ -13,7 +13,6 @@ on where it stopped, with the next *boot* number.
 """
 
 import asyncio
-import contextlib
 import json
 import time
 from collections import deque
@@ -52,7 +51,8 @@ LIVE_TICK_S = 0.1
 CLOCK_EVERY_S = 0.25
 CLOCK_HEARTBEAT_S = 2.0
 STATE_EVERY_S = 2.0
-DRAIN_S = 2.0
+STOP_WAIT_S = 2.0  # for what was said to become durable, when asked to end
+END_WAIT_S = 30.0  # for more of it to become durable, at the end of the run; as long as a gateway waits in silence
 
 
 class RunFolderTaken(Exception):
@@ -211,7 +211,9 @@ class Summary:
     backfill_s: float | None
     wall_s: float
     outstanding_by_device: dict[str, int]
-    """Readings that nobody is known to keep: what the collector does not get from the broker yet is lost."""
+    """Readings that nobody is known to keep: what the collector does not get from the broker yet is lost.
+
+    A run that goes on has another boot and says its own readings; it does not say these again."""
 
 
 class LiveRun:
@@ -367,15 +369,16 @@ class LiveRun:
     async def _pause(self, seconds: float) -> None:
         """Wait for that long, or until a command changes the clock or the run is stopped."""
         self._woken.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await _first(self._woken.wait(), self._stop.wait())
+        await _first(self._woken.wait(), self._stop.wait(), within_s=seconds)
 
     async def _drain(self) -> None:
-        """Give what was said a little time to become durable."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
-                await self._window.settled()
+        """Let what was said become durable: while more of it does, or, when asked to end, for a moment."""
+        durable = -1
+        while not self.stopped and self._window.outstanding and self._window.durable > durable:
+            durable = self._window.durable
+            await _first(self._window.settled(), self._stop.wait(), within_s=END_WAIT_S)
+        if self.stopped:
+            await _first(self._window.settled(), within_s=STOP_WAIT_S)
 
     async def _connect(self, address: BrokerAddress) -> None:
         """Keep every gateway's session. The clock comes first: readings are judged by the time it tells."""
@@ -506,11 +509,11 @@ def read_commands(path: Path) -> list[tuple[int, Topic, Command]]:
     return recorded
 
 
-async def _first(*waits: Any) -> None:
-    """Wait for whichever comes first, and drop the others."""
+async def _first(*waits: Any, within_s: float | None = None) -> None:
+    """Wait for whichever comes first, so long at most, and drop the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()

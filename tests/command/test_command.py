@@ -207,7 +207,7 @@ def test_a_settings_file_reaches_every_command_and_the_logs(tmp_path: Path) -> N
     assert "there is no journal in here" in haina("deadletter", "list", cwd=tmp_path).stderr
     assert "http://127.0.0.1:2 " in haina("dashboards", "push", cwd=tmp_path).stderr
     assert "got 'poem:'" in haina("collect", "--http", "", cwd=tmp_path).stderr  # --store may be given several times
-    answer = haina("simulate", "--broker", "mqtt://127.0.0.1:2", "--duration", "1s", "--speed", "0", cwd=tmp_path)
+    answer = haina("simulate", "--broker", "mqtt://127.0.0.1:2", "--duration", "0s", "--speed", "0", cwd=tmp_path)
     assert answer.stderr == ""
     assert "0 durable" in answer.stdout
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
-from haina.contract import Clock, Command, Phase, Reply, Topic, decode, encode, measurement, point_hash
+from haina.command import compose
+from haina.contract import Clock, Command, Phase, Reply, Topic, Watermark, decode, encode, measurement, point_hash
 from haina.contract.point import stored_point_hash
 from haina.contract.topic import TopicClass
 from haina.ledger import read_ledger
@@ -194,6 +197,94 @@ def test_without_anybody_to_make_readings_durable_the_town_waits_at_its_window(t
             await listener.connection.close()
 
     asyncio.run(scene())
+
+
+class Keeper(Listener):
+    """Hears everything, and says that it is durable when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.durable: dict[Topic, Watermark] = {}
+
+    def received(self, batch: Iterable[Publish]) -> None:
+        super().received(batch)
+        for publish in batch:
+            if publish.topic != b"haina/v1/clock":
+                topic, said = Topic.parse(publish.topic.decode()), msgspec.json.decode(publish.payload)
+                site = Topic(TopicClass.WATERMARK, topic.area, topic.site, "gateway", "durable")
+                watermark = self.durable.setdefault(site, Watermark(said["boot"], {}))
+                watermark.durable[topic.device] = max(said["seq"], watermark.durable.get(topic.device, 0))
+
+    def keep(self) -> None:
+        assert self.connection is not None
+        self.connection.publish([(str(topic).encode(), encode(kept)) for topic, kept in self.durable.items()])
+
+
+def test_a_run_that_is_at_its_end_waits_until_all_it_said_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.run.STOP_WAIT_S", 0.0)
+
+    async def scene() -> None:
+        with mosquitto_broker() as broker:
+            keeper = Keeper()
+            keeper.connection = await Connection.open(broker.address, ConnectOptions("keeper"), keeper)
+            await keeper.connection.subscribe([TopicClass.TELEMETRY.filter, "haina/v1/clock"])
+            clock = RunClock(start_ms=START, wall_ms=START + 24 * HOUR, end_ms=START + HOUR // 2)
+            run = LiveRun(build_scenario(), build_state(), tmp_path, clock)
+            task = asyncio.create_task(run.run(broker.address))
+            async with asyncio.timeout(60):
+                while not clock.finished or not keeper.readings:  # noqa: ASYNC110 - it is another process's truth
+                    await asyncio.sleep(0.05)
+                while not task.done():
+                    keeper.keep()
+                    await asyncio.sleep(0.05)
+            summary = await task
+            assert summary.outstanding == 0
+            assert summary.acknowledged == summary.published == keeper.readings
+            await keeper.connection.close()
+
+    asyncio.run(scene())
+
+
+def test_a_run_that_nobody_listens_to_ends_with_a_sentence_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.run.END_WAIT_S", 0.1)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["simulate", "--broker", "mqtt://127.0.0.1:2", "--duration", "1m", "--data", "run"]
+    done = CliRunner().invoke(compose(), arguments, catch_exceptions=False)
+    sent = sum(minute.readings for minute in read_ledger(tmp_path / "run/run.sent"))
+    assert sent > 0
+    assert done.exit_code == 1
+    assert f"haina: {sent:,} readings are not known to be kept (" in done.stderr
+    assert "`haina audit --sent run/run.sent`" in done.stderr
+
+
+@pytest.mark.parametrize(("signals", "code"), [(1, 1), (2, 130)])
+def test_a_run_that_is_asked_to_end_says_what_is_left_and_asked_twice_ends_at_once(
+    tmp_path: Path, signals: int, code: int
+) -> None:
+    arguments = ["simulate", "--broker", "mqtt://127.0.0.1:2", "--history", "1h", "--data", str(tmp_path)]
+    run = subprocess.Popen([sys.executable, "-m", "haina", *arguments], stderr=subprocess.PIPE, text=True)
+    ledger = tmp_path / "run.sent"
+    deadline_s = time.monotonic() + 60
+    while not (ledger.exists() and list(read_ledger(ledger))) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    for _ in range(signals):
+        run.send_signal(signal.SIGINT)
+        while is_pending(signal.SIGINT, run.pid) and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+    _, complained = run.communicate(timeout=60)
+    assert run.returncode == code
+    assert "Traceback" not in complained
+    assert ("readings are not known to be kept" in complained) == (code == 1)
+
+
+def is_pending(number: signal.Signals, pid: int) -> bool:
+    """Whether the process has not taken note of a signal yet; one more would then be the same one."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return any(int(line.split()[1], 16) >> number - 1 & 1 for line in lines if line.startswith(("SigPnd", "ShdPnd")))
 
 
 def test_a_clock_at_the_present_says_what_it_needs_and_only_what_changes_something_is_recorded(tmp_path: Path) -> None:
