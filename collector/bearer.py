@@ -1,16 +1,24 @@
-"""A token at the door of what this room serves over HTTP."""
+"""The door of what this room serves over HTTP: a token, or on loopback a host name of ours."""
 
 import hmac
 from typing import Final
 
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def doorkeeper(token: str | None) -> list[Middleware]:
-    """The middleware that asks for a token; none, when there is no token to ask for."""
-    return [Middleware(_Bearer, token=token)] if token else []
+def doorkeeper(token: str | None, host: str) -> list[Middleware]:
+    """The middleware that asks for a token. Without one, who listens at `host` must be on loopback.
+
+    There any page in a browser on this machine could ask too, under a name that it lets point here (DNS rebinding): so
+    the request must name us as its `Host`.
+    """
+    if token:
+        return [Middleware(_Bearer, token=token)]
+    ours = ["127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host]
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=ours, www_redirect=False)]
 
 
 class _Bearer:

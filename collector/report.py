@@ -394,8 +394,8 @@ def _gauge(name: str, sentence: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"haina_collector_{name}", sentence, value=float(value))
 
 
-def application(report: Report, token: str | None = None) -> Starlette:
-    """The HTTP application."""
+def application(report: Report, token: str | None, host: str) -> Starlette:
+    """The HTTP application, for `host`."""
     registry = CollectorRegistry()
     registry.register(_Metrics(report))
 
@@ -414,7 +414,7 @@ def application(report: Report, token: str | None = None) -> Starlette:
         return PlainTextResponse("; ".join(problems) or "ok", 503 if problems else 200)
 
     routes = [Route("/status", status), Route("/metrics", metrics), Route("/healthz", healthz)]
-    return Starlette(routes=routes, middleware=doorkeeper(token))
+    return Starlette(routes=routes, middleware=doorkeeper(token, host))
 
 
 class _Server(uvicorn.Server):
@@ -425,10 +425,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def build_server(collector: "Collector") -> uvicorn.Server:
-    """What answers HTTP, with all it needs loaded."""
+def build_server(collector: "Collector", host: str) -> uvicorn.Server:
+    """What answers HTTP at `host`, with all it needs loaded."""
     config = uvicorn.Config(
-        application(Report(collector), collector_token()),
+        application(Report(collector), collector_token(), host),
         log_config=None,
         access_log=False,
         lifespan="off",

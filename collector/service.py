@@ -36,7 +36,7 @@ from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
-from haina.listen import NotHostPort, host_port
+from haina.listen import NotHostPort, host_port, joined
 from haina.mqtt import (
     BrokerAddress,
     ConnectionClosed,
@@ -217,10 +217,11 @@ class Collector:
             rest_s=REST_S,
         )
         listener = _listen(self.settings.http) if self.settings.http else None
+        server = None
         if listener is not None:
             host, port = listener.getsockname()[:2]
-            self.http_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        server = build_server(self) if listener is not None else None
+            self.http_url = f"http://{joined(host, port)}"
+            server = build_server(self, host)
         broker = asyncio.create_task(
             stay_connected(self.settings.broker, options, self, self._opened, while_open=self._hand_over)
         )

@@ -29,3 +29,8 @@ def is_host(text: str) -> bool:
     except ValueError:
         return len(text) <= 253 and _LABELS.fullmatch(text) is not None  # RFC 1035, 2.3.4
     return True
+
+
+def joined(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

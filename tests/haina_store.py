@@ -48,6 +48,7 @@ class RunningStore:
     def __init__(self, folder: Path, options: Sequence[str], environment: Mapping[str, str] | None) -> None:
         self.folder = folder
         self.port = 0
+        self.said_url = ""
         self._options = options
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
@@ -86,7 +87,8 @@ class RunningStore:
         for line in self._process.stderr:
             printed.append(line)
             if '"store is ready"' in line:
-                self.port = int(json.loads(line)["url"].rpartition(":")[2])
+                self.said_url = json.loads(line)["url"]
+                self.port = int(self.said_url.rpartition(":")[2])
                 return
             if time.monotonic() > deadline_s:
                 break

@@ -38,8 +38,6 @@ import pyarrow as pa
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -58,7 +56,7 @@ from collector.duckdb_store.tables import StoreProblem
 from haina.command_line import run_until_signalled
 from haina.contract import MEASUREMENTS
 from haina.contract.point import NS_PER_MS, TAGS
-from haina.listen import NotHostPort, host_port
+from haina.listen import NotHostPort, host_port, joined
 from haina.query import Query
 from haina.query.wire import MAX_QUERIES, Answer, Answers, Description, Question, Whom
 from haina.store_url import is_loopback
@@ -86,7 +84,7 @@ class Limits:
 class Service:
     """The application around one Database, which it closes at the end."""
 
-    def __init__(self, database: Database, limits: Limits, token: str | None = None, loopback: bool = True) -> None:
+    def __init__(self, database: Database, limits: Limits, token: str | None = None, host: str = "127.0.0.1") -> None:
         self._database = database
         self._limits = limits
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -97,9 +95,6 @@ class Service:
         self._retain_now = asyncio.Event()
         self._early_before_ms = 0
         self._count = _Metrics(database)
-        middleware = doorkeeper(token)
-        if loopback:
-            middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
         self.application = Starlette(
             routes=[
                 Route("/write", self._write, methods=["POST"]),
@@ -111,7 +106,7 @@ class Service:
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
             ],
-            middleware=middleware,
+            middleware=doorkeeper(token, host),
             # A collector that is killed halfway through a batch is no news.
             exception_handlers={ClientDisconnect: lambda request, gone: Response(status_code=400)},
             lifespan=self._lifespan,
@@ -466,7 +461,7 @@ def serve(
     with listening_socket(listen, token) as bound:
         host, port = bound.getsockname()[:2]
         database = Database(folder, memory_limit=memory_limit, threads=threads, keep=keep)
-        service = Service(database, limits or Limits(), token, loopback=is_loopback(host))
+        service = Service(database, limits or Limits(), token, host)
         config = uvicorn.Config(
             service.application,
             log_config=None,
@@ -477,7 +472,7 @@ def serve(
         )
         _log.info(
             "store is ready",
-            url=f"duckdb+http://{host}:{port}",
+            url=f"duckdb+http://{joined(host, port)}",
             path=str(database.path),
             rows=sum(database.rows.values()),
         )

@@ -40,6 +40,7 @@ from haina.contract import Reply
 from haina.contract.governance import INCIDENT_DESK
 from haina.contract.help import HELP_DESK
 from haina.contract.topic import BadTopic, check_level
+from haina.listen import joined
 from haina.query.reader import Reader, StoreError, open_reader
 
 log = structlog.get_logger()
@@ -358,8 +359,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             viewer.tell(encode_event("again", {}))  # wakes the streams, so that they see that we close
         server.should_exit = True
 
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    log.info("the console serves", url=f"http://{host}:{listener.getsockname()[1]}", store=str(settings.store))
+    url = f"http://{joined(settings.host, listener.getsockname()[1])}"
+    log.info("the console serves", url=url, store=str(settings.store))
     async with run_until_signalled(stop):
         await server.serve(sockets=[listener])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import httpx
 import pytest
 
 from collector.ingest import Settled, Transaction
@@ -643,6 +644,16 @@ def test_whoever_cannot_begin_says_why_in_one_sentence(tmp_path: Path, broker: R
             printed, complaint = refused.communicate(timeout=60)
             assert (refused.returncode, printed) == (2, ""), complaint
             assert re.fullmatch(rf"haina: {sentence}.*\n", complaint), complaint
+
+
+def test_its_status_is_not_for_a_web_page_that_has_another_name_for_it(tmp_path: Path, broker: RunningBroker) -> None:
+    options = ("--store", "null:", "--client-id", "named", "--http", "127.0.0.2:0")
+    with haina_collect(broker, tmp_path, *options) as collector:
+        assert collector.url.startswith("http://127.0.0.2:")
+        for path in ("/status", "/metrics", "/healthz"):
+            assert httpx.get(collector.url + path, headers={"Host": "evil.example"}).status_code == 400
+            assert httpx.get(collector.url + path, headers={"Host": "localhost"}).status_code != 400
+            assert httpx.get(collector.url + path).status_code != 400
 
 
 def test_a_collector_of_one_area_takes_that_area_only(tmp_path: Path, broker: RunningBroker) -> None:

@@ -291,6 +291,15 @@ def test_a_web_page_can_neither_write_nor_ask(tmp_path: Path) -> None:
         assert client.get("/describe", headers={"Host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]"])
+def test_it_answers_at_whatever_loopback_address_it_was_given(tmp_path: Path, host: str) -> None:
+    with haina_store(tmp_path, "--listen", f"{host}:0", environment={"HAINA_STORE_TOKEN": ""}) as store:
+        url = f"http://{host}:{store.port}"
+        assert store.said_url == f"duckdb+{url}"
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/describe", headers={"Host": "evil.example"}).status_code == 400
+
+
 def test_metrics_tell_rows_bytes_and_latencies(tmp_path: Path) -> None:
     with service(tmp_path, Limits()) as (_, client):
         post(client, build_points(99), 99)
