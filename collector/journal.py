@@ -286,7 +286,9 @@ class Journal:
             "INSERT INTO dead_letters (time_ms, by, topic, payload, reason) VALUES (?, ?, ?, ?, ?)", letters
         )
         self._letters += len(letters)
-        self._letter_bytes += sum(len(letter.topic) + len(letter.payload) + len(letter.reason) for letter in letters)
+        self._letter_bytes += sum(
+            len(letter.topic.encode()) + len(letter.payload) + len(letter.reason.encode()) for letter in letters
+        )
         dropped = 0
         while self._letters > MAX_DEAD_LETTERS or self._letter_bytes > MAX_DEAD_LETTER_BYTES:
             rows = self._writer.execute(

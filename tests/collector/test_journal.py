@@ -215,6 +215,17 @@ def test_dead_letters_are_bounded_and_the_oldest_are_forgotten_and_counted(
     assert journal.size.dead_letters < 10
 
 
+def test_the_bytes_of_dead_letters_are_counted_as_they_are_written_whatever_their_script(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "MAX_DEAD_LETTER_BYTES", 300_000)
+    letter = DeadLetter(0, "collector", "主题" * 50, b"{", "理由" * 50)  # 601 bytes, 201 characters
+    for _ in range(10):
+        commit(journal, build_ingest(), dead_letters=[letter] * 100)
+        assert journal.size.dead_letters * 601 <= 300_000
+    assert journal.size.dead_letters + journal.size.dead_letters_forgotten == 1_000
+
+
 @pytest.mark.parametrize("disk_fails", [False, True])
 def test_a_new_letter_stays_when_the_others_have_just_been_taken_back_at_their_limit(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, disk_fails: bool
