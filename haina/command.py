@@ -225,11 +225,16 @@ def contract(
 
 @app.command()
 def broker(
-    listen: Annotated[str, typer.Option(help="Address and port to listen on.")] = "127.0.0.1:1883",
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT; beyond loopback only with --allow-anonymous.")
+    ] = "127.0.0.1:1883",
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="Let other machines in, and whoever is there.")
+    ] = False,
 ) -> None:
     """Run the embedded MQTT broker.
 
-    Good for demos and tests; it forgets everything when it stops.
+    Good for demos and tests; it forgets everything when it stops, and it asks nobody for a password.
 
     Example:
 
@@ -237,9 +242,16 @@ def broker(
     """
     from haina.broker import BrokerFailed, PortInUse, run_embedded_broker
     from haina.listen import NotHostPort, host_port
+    from haina.store_url import is_loopback
 
     try:
-        run_embedded_broker(*host_port(listen))
+        host, port = host_port(listen)
+        if not is_loopback(host) and not allow_anonymous:
+            fail(
+                f"--listen {listen} lets anybody in from other machines, for this broker knows no passwords; take "
+                "Mosquitto with `haina credentials`, listen on 127.0.0.1, or say --allow-anonymous"
+            )
+        run_embedded_broker(host, port)
     except NotHostPort as wrong:
         fail(f"--listen {wrong}")
     except PortInUse as error:

@@ -93,6 +93,7 @@ def test_variables_of_the_demo_are_those_one_guesses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["broker", "--listen", "0.0.0.0:0"], "lets anybody in from other machines"),
         (["simulate", "--scenario", "nowhere"], "nowhere"),
         (["simulate", "--start", "yesterday"], "not an ISO 8601 time"),
         (["simulate", "--start", "2026-03-02T00:00"], "has no zone"),
@@ -264,6 +265,19 @@ def test_a_simulator_that_still_waits_for_its_collector_ends_when_asked_to(tmp_p
             assert waiting.wait(timeout=60) == 0
         finally:
             waiting.kill()
+
+
+def test_the_embedded_broker_lets_other_machines_in_where_that_is_said() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "haina", "broker", "--listen", "0.0.0.0:0", "--allow-anonymous"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as broker:
+        try:
+            assert broker.stderr is not None
+            assert "the embedded broker serves" in broker.stderr.readline()
+        finally:
+            broker.kill()
 
 
 def test_a_second_interrupt_ends_a_part_that_takes_its_time_at_once_with_130_and_without_a_word() -> None:
