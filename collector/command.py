@@ -39,6 +39,12 @@ after every 700 allocations took a quarter of the CPU time of a message, after e
 
 MAX_CLIENT_ID_BYTES = 65_535  # MQTT 3.1.1, 1.5.3
 
+LEAST_LIMIT_S = 60.0
+"""What is said in good order differs by some seconds from the run's clock, which is told every two. Assumed."""
+
+LEAST_GIVE_UP_S = 1.0
+"""Even where nothing is resent a reading may overtake another. Assumed."""
+
 FORGETTING_S = 600.0
 """How long a collector that has just forgotten waits for its journal, should another `haina forget` be at it."""
 
@@ -120,8 +126,10 @@ def collect(
             areas=tuple(name for names in area or () for name in names.split(",")),
             journal_limit_bytes=journal_limit_mib * 1024 * 1024,
             max_devices=max_devices,
-            time_limits=TimeLimits(duration_s(future, "--future"), duration_s(past, "--past")),
-            give_up_s=duration_s(give_up, "--give-up"),
+            time_limits=TimeLimits(
+                duration_s(future, "--future", LEAST_LIMIT_S), duration_s(past, "--past", LEAST_LIMIT_S)
+            ),
+            give_up_s=duration_s(give_up, "--give-up", LEAST_GIVE_UP_S),
         )
     except BadCredentials as error:
         fail(str(error))

@@ -116,14 +116,16 @@ def fail(message: str, *, code: int = 2) -> NoReturn:
     raise typer.Exit(code)
 
 
-def duration_s(text: str, option: str) -> float:
-    """Read a duration such as 90, 500ms, 30s, 5m, 24h or 2d, in seconds; end the command when it is none."""
+def duration_s(text: str, option: str, least_s: float = 0.0) -> float:
+    """Read a duration such as 90, 500ms, 30s, 5m, 24h or 2d, in seconds; end the command when it is none, or short."""
     match = _DURATION.match(text.strip())
     if match is None:
         fail(f"{option} {text!r} is not a duration; say 30s, 5m, 24h or 2d")
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > _LONGEST_S:
         fail(f"{option} {text!r} is longer than 100 years")
+    if seconds < least_s:
+        fail(f"{option} must be {least_s:g} s or more (got {text!r})")
     return seconds
 
 

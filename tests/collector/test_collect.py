@@ -637,6 +637,9 @@ def test_whoever_cannot_begin_says_why_in_one_sentence(tmp_path: Path, broker: R
             (("--area", "Caoyang"), r"--areas: 'Caoyang' must be lower-case"),
             (("--areas", "a01,,a02"), r"--areas: '' must be lower-case"),
             (("--past", "long"), r"--past 'long' is not a duration"),
+            (("--past", "0"), r"--past must be 60 s or more \(got '0'\)"),
+            (("--future", "59s"), r"--future must be 60 s or more \(got '59s'\)"),
+            (("--give-up", "0"), r"--give-up must be 1 s or more \(got '0'\)"),
         ):
             arguments = ["--broker", broker.url, "--store", "null:", "--http", "127.0.0.1:0"]
             arguments += ["--data", str(tmp_path / "other"), *options]
