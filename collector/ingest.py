@@ -5,6 +5,9 @@ becomes a point, numbered in order of arrival. All three are pending until a com
 may their packet ids be acknowledged, in order of arrival: `Ingest.take` hands over everything pending as one
 `Transaction`, together with the counters as they stand after it.
 
+A device beyond the limit is *turned away*: each of its readings is rejected, as long as this process lives. Its
+gateway is told so by a watermark when they are dead letters, or it would wait for them for ever, and with it the town.
+
 The loop in `receive` is the product's hottest: one dictionary look-up by topic, one decode that validates, and for
 a device that counts on as expected no call at all.
 """
@@ -32,7 +35,7 @@ from haina.contract import (
     Watermark,
     decode,
 )
-from haina.contract.message import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES
+from haina.contract.message import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_SITE_DEVICES
 from haina.contract.topic import GATEWAY, check_level
 from haina.mqtt.codec import Publishes
 
@@ -113,6 +116,8 @@ class Transaction:
     settled: list[Settled] = field(default_factory=list)
     clock: Clock | None = None
     """The run's clock, if it was told."""
+    turned_away: dict[tuple[str, str, int], dict[str, int]] = field(default_factory=dict)
+    """By area, site and boot: the highest number of each device among what was turned away, at the limit of devices."""
     gateways: dict[tuple[str, str], bool | None] = field(default_factory=dict)
     """Whether they are connected, of those whose status was told; None for one that is gone for good."""
     snapshot: list[tuple[DeviceKey, list[Any]]] | None = None
@@ -171,6 +176,8 @@ class Ingest:
         self._clock_told: Clock | None = None
         self._clock_heard_s = float("-inf")
         self.gateways: dict[tuple[str, str], bool] = gateways or {}
+        self.turns_away: str | None = None
+        """Which limit of devices was reached, as a sentence; devices beyond it are turned away until a restart."""
         self.counters: Counter[str] = Counter(counters or {})
         """What has been received in all; a restart goes on with what the journal had."""
         self.counters.setdefault("journaled", 0)
@@ -278,6 +285,9 @@ class Ingest:
         try:
             device = self.accounting.device((parsed.area, parsed.site, parsed.device))
         except TooManyDevices as error:
+            durable = self._turned_away.setdefault((parsed.area, parsed.site, reading.boot), {})
+            if parsed.device in durable or len(durable) < MAX_SITE_DEVICES:  # as many as a watermark may name
+                durable[parsed.device] = max(reading.seq, durable.get(parsed.device, 0))
             raise Rejected("devices", str(error)) from None
         if len(self._entries) >= self._max_topics:
             self._entries.clear()  # it is only a cache
@@ -297,6 +307,8 @@ class Ingest:
 
     def _reject(self, topic: bytes, payload: bytes, kind: str, reason: str) -> None:
         self._rejected[kind] += 1
+        if kind == "devices":
+            self.turns_away = reason
         letters = self._dead_letters
         if len(letters) == letters.maxlen:
             self._dead_letters_dropped += 1
@@ -419,6 +431,7 @@ class Ingest:
             self.epoch,
             self._since_s,
             clock=self._clock_told,
+            turned_away=self._turned_away,
             gateways=self._gateways_told,
         )
         self._begin()
@@ -429,6 +442,7 @@ class Ingest:
         self.pending_bytes = 0
         self._heard = 0  # messages among them that are no readings
         self._clock_told = None
+        self._turned_away: dict[tuple[str, str, int], dict[str, int]] = {}
         self._gateways_told: dict[tuple[str, str], bool | None] = {}
         self._packet_ids = []
         self._batches: list[Batch] = []

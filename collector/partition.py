@@ -111,13 +111,19 @@ class _Ear:
             try:
                 topic = Topic.parse(message.topic.decode())
                 if topic.topic_class is TopicClass.WATERMARK and message.payload:
-                    self.watermarks[topic.area, topic.site] = decode(Watermark, message.payload)
+                    self._hear((topic.area, topic.site), decode(Watermark, message.payload))
                 elif topic.topic_class is TopicClass.STATUS and message.payload:
                     status = decode(Status, message.payload)
                     if status.durable:
                         self.let_go[topic.area, topic.site] = Watermark(status.boot, status.durable)
             except (BadTopic, UnicodeDecodeError, msgspec.DecodeError) as wrong:
                 structlog.get_logger().warning("a watermark or status cannot be read", reason=str(wrong))
+
+    def _hear(self, site: SiteKey, watermark: Watermark) -> None:
+        before = self.watermarks.get(site)
+        if before is not None and before.boot == watermark.boot:  # one of what was turned away names no other device
+            watermark.durable = before.durable | watermark.durable
+        self.watermarks[site] = watermark
 
     def acknowledged(self, packet_ids: list[int]) -> None: ...
 

@@ -102,6 +102,8 @@ class Report:
             problems.append("journal full")
         if collector.disk_reason is not None:
             problems.append(f"disk: {collector.disk_reason}")
+        if collector.ingest.turns_away is not None:
+            problems.append(f"what is beyond a limit is rejected: {collector.ingest.turns_away}")
         problems += (
             f"store {shipper.name} refused its last {shipper.refused_in_a_row:,} points: see `haina deadletter list`"
             for shipper in collector.shippers

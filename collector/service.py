@@ -36,6 +36,8 @@ from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
+from haina.contract import Topic, TopicClass, Watermark, encode
+from haina.contract.topic import GATEWAY
 from haina.listen import NotHostPort, host_port, joined
 from haina.mqtt import (
     BrokerAddress,
@@ -77,6 +79,10 @@ TRIM_S: Final = 5.0
 
 SETTLE_S: Final = 0.2
 """What stores have settled rides with the next commit; it is committed by itself only after so many quiet seconds."""
+
+MAX_TURNED_AWAY: Final = MAX_PENDING_MESSAGES
+"""Messages to gateways about readings that were turned away, while the broker takes no more. A gateway whose message is
+dropped says the readings again, and is told then."""
 
 WATERMARK_S: Final = 0.25
 """The shortest time between two watermarks of a site."""
@@ -174,6 +180,7 @@ class Collector:
         self._owed: list[Site] = []
         self._outbox: collections.deque[tuple[int, list[tuple[_WatermarkKey, bytes]]]] = collections.deque()
         self._ready: dict[_WatermarkKey, bytes] = {}
+        self._turned_away: collections.deque[tuple[bytes, bytes]] = collections.deque(maxlen=MAX_TURNED_AWAY)
         self._areas_changed = served != self.partition.served
         self._told = self._acknowledged = 0  # watermarks, on this connection
         self._session_present = False
@@ -384,8 +391,7 @@ class Collector:
     def acknowledged(self, packet_ids: list[int]) -> None:
         """The broker has these watermarks; there is room for more."""
         self._acknowledged += len(packet_ids)
-        if self._ready:
-            self._publish_ready()
+        self._publish_ready()
 
     def disconnected(self, reason: str) -> None:
         """The connection is gone, and with it what was not acknowledged on it."""
@@ -394,6 +400,7 @@ class Collector:
         self._reading.set()
         self._outbox.clear()
         self._ready.clear()
+        self._turned_away.clear()
 
     def _pause(self, why: str) -> None:
         self._paused.add(why)
@@ -545,6 +552,8 @@ class Collector:
                 shipper.committed(last)
         if transaction.dead_letters:
             self._last_letter = transaction.dead_letters[-1]
+        if transaction.turned_away:
+            self._tell_turned_away(transaction)
         if self._outbox:
             self._flush_watermarks()
         if self.size.groups_bytes >= self.settings.journal_limit_bytes:
@@ -607,7 +616,16 @@ class Collector:
         if self._ready:
             self._publish_ready()
 
+    def _tell_turned_away(self, transaction: Transaction) -> None:
+        """Settle what is a dead letter now, for the gateways that said it; not retained, for nobody else needs it."""
+        for (area, site, boot), durable in transaction.turned_away.items():
+            if self.partition.speaks_for(area):
+                topic = str(Topic(TopicClass.WATERMARK, area, site, GATEWAY, "durable")).encode()
+                self._turned_away.append((topic, encode(Watermark(boot, durable))))
+
     def _publish_ready(self) -> None:
+        if not (self._ready or self._turned_away):
+            return
         connection = self.connection
         if connection is None or not connection.is_open or not connection.writable:
             return
@@ -615,6 +633,10 @@ class Collector:
         if keys:
             connection.publish([(key[0], self._ready.pop(key)) for key in keys], qos=1, retain=True)
             self._told += len(keys)
+        count = min(connection.room, len(self._turned_away))
+        if count:
+            connection.publish([self._turned_away.popleft() for _ in range(count)], qos=1)
+            self._told += count
 
     # Time
 
@@ -626,8 +648,7 @@ class Collector:
             self._ticks += 1
             self._recent.forget_through(self._everywhere())  # soon, so that memory is used again while it is warm
             self._tick_watermarks()
-            if self._ready:
-                self._publish_ready()
+            self._publish_ready()
             if not self._committing and (self.ingest.pending or self._side_work_due()):
                 self._wake.set()
             if self._ticks % SECOND_TICKS:

@@ -7,8 +7,9 @@ reading until the collector's retained *watermark* for the site covers it, and s
 - when a watermark comes and leaves it uncovered for a while (a gap), and
 - after a long silence, ever more rarely, because a collector that is down will come back.
 
-What a watermark has covered it lets go of, and says so in its status (`Status.durable`): the broker may forget the
-watermark, and a collector that takes the area over would wait for readings that nobody can say.
+What one watermark has covered no other takes back. The gateway lets go of it, and says so in its status
+(`Status.durable`): the broker may forget the watermark, and a collector that takes the area over would wait for
+readings that nobody can say.
 
 The collector drops what it already has, so saying it again is safe. All gateways of a run share one `Window`:
 when it is full the town's clock waits, so nothing is ever dropped here. That is the closed loop, and it is also
@@ -39,6 +40,7 @@ GAP_RESEND_S = 2.0  # a reading that a watermark left uncovered may still be und
 GAP_RESEND_CAP_S = 10.0  # and doubling, up to this: twice it, and a collector has not yet given the gap up (30 s)
 SILENCE_RESEND_S = 30.0  # and doubling, up to:
 SILENCE_RESEND_CAP_S = 600.0
+STUCK_S = 60.0  # nothing of a site has become durable for so long; twice what the first resending takes. Assumed
 REMEMBERED_COMMANDS = 1_000
 
 
@@ -125,6 +127,7 @@ class Gateway:
         self._sent: deque[_Held] = deque()
         self._sent_before = 0  # how many of the first in `_unsent` are being said again
         self._last_said_s = 0.0
+        self._progress_s = 0.0  # when it last had nothing to wait for, or something became durable
         self._gap_s = GAP_RESEND_S
         self._suspected: _Held | None = None  # the first reading said, that a watermark left uncovered
         self._silence_s = SILENCE_RESEND_S
@@ -152,6 +155,8 @@ class Gateway:
     def say(self, emission: Emission, slice_: Slice) -> None:
         """Take a reading into custody; `pump` sends it."""
         device = emission.device
+        if not (self._unsent or self._sent):
+            self._progress_s = time.monotonic()
         message = (device.topic(emission.measurement), emission.payload)
         self._unsent.append(_Held(device.id, emission.seq, message, slice_))
 
@@ -201,6 +206,11 @@ class Gateway:
             self._take_back()
             self.pump()
 
+    def stuck_on(self, now_s: float) -> str | None:
+        """The device all others wait behind, if it is connected and nothing has become durable for `STUCK_S`."""
+        stuck = self._sent and self._connection is not None and now_s - self._progress_s > STUCK_S
+        return self._sent[0].device if stuck else None
+
     async def stay(self, address: BrokerAddress, *, speaks: bool) -> None:
         """Keep the session until cancelled. One gateway of a run `speaks` in the log for all."""
         offline = Will(self._status_topic, encode(Status(online=False, boot=self._boot)), qos=1, retain=True)
@@ -239,6 +249,7 @@ class Gateway:
             connection.publish(introduction[:count], retain=True)
             del introduction[:count]
         self._silence_s = SILENCE_RESEND_S
+        self._progress_s = time.monotonic()
         self._introduced.set()
         self.pump()
 
@@ -284,13 +295,14 @@ class Gateway:
             return  # an earlier life's
         durable = watermark.durable
         self._durable |= {device: seq for device, seq in durable.items() if seq > self._durable.get(device, 0)}
-        freed = self._free(self._sent, durable)
+        freed = self._free(self._sent)
         if not self._sent:  # after a reconnect, readings that were durable all along wait to be said again
-            freed_unsent = self._free(self._unsent, durable)
+            freed_unsent = self._free(self._unsent)
             self._sent_before = max(0, self._sent_before - freed_unsent)
             freed += freed_unsent
         if freed:
             self._window.release(freed)
+            self._progress_s = time.monotonic()
             self._silence_s = SILENCE_RESEND_S
             if not self._sent:
                 self._gap_s = GAP_RESEND_S
@@ -310,9 +322,8 @@ class Gateway:
             self.pump()
         self._suspected = None
 
-    @staticmethod
-    def _free(held: deque[_Held], durable: dict[str, int]) -> int:
-        freed = 0
+    def _free(self, held: deque[_Held]) -> int:
+        freed, durable = 0, self._durable
         while held and held[0].seq <= durable.get(held[0].device, 0):
             held.popleft().slice.pending -= 1
             freed += 1

@@ -53,6 +53,7 @@ CLOCK_HEARTBEAT_S = 2.0
 STATE_EVERY_S = 2.0
 STOP_WAIT_S = 2.0  # for what was said to become durable, when asked to end
 END_WAIT_S = 30.0  # for more of it to become durable, at the end of the run; as long as a gateway waits in silence
+NAMED = 5  # devices that a log line names
 
 
 class RunFolderTaken(Exception):
@@ -259,6 +260,7 @@ class LiveRun:
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         self._pace: deque[tuple[float, int]] = deque(maxlen=20)
+        self._stuck = False  # and told so
         self._told: Clock | None = None
         self._told_s = 0.0
         self._gateways = {site.id: Gateway(site, self._window, self._obey) for site in self._town.sites.values()}
@@ -422,6 +424,23 @@ class LiveRun:
                 silent_s = now_s
                 for gateway in self._gateways.values():
                     gateway.check_silence(now_s)
+                self._tell_stuck(now_s)
+
+    def _tell_stuck(self, now_s: float) -> None:
+        """Say once that readings of connected sites do not become durable, and once when they do again."""
+        gateways = [
+            (gateway.site.name, device) for gateway in self._gateways.values() if (device := gateway.stuck_on(now_s))
+        ]
+        if gateways and not self._stuck:
+            log.warning(
+                "nothing of these sites has become durable for a minute; the town waits when the window is full. Is a "
+                "collector running, and does it take these devices (haina status)?",
+                sites=len(gateways),
+                devices=[f"{site}/{device}" for site, device in gateways[:NAMED]],
+            )
+        elif self._stuck and not gateways:
+            log.info("readings of all sites become durable again")
+        self._stuck = bool(gateways)
 
     def _tell_clock(self, *, force: bool = False) -> None:
         while self._slices and self._slices[0].pending == 0:

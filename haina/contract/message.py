@@ -95,7 +95,11 @@ class Reply(msgspec.Struct, omit_defaults=True):
 
 
 class Watermark(msgspec.Struct):
-    """Every reading of this boot up to and including `durable[device]` is safe on the collector's disk; retained."""
+    """Every reading of this boot up to and including `durable[device]` is safe on the collector's disk; retained.
+
+    One that is not retained names devices that the collector turns away: their readings are safe as dead letters alone.
+    It says nothing of other devices, and takes back nothing that was said of them.
+    """
 
     boot: BOOT
     durable: dict[str, int]

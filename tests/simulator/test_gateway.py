@@ -5,13 +5,14 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
+from unittest.mock import Mock
 
 import pytest
 
 from haina.contract import Command, Meta, Reply, Status, Topic, TopicClass, Watermark, decode, encode, measurement
 from haina.mqtt.codec import Publish
 from haina.mqtt.connection import BrokerAddress, Connection, ConnectOptions, stay_connected
-from simulator.gateway import Gateway, Slice, Window
+from simulator.gateway import STUCK_S, Gateway, Slice, Window
 from simulator.town import Device, Town
 from simulator.truth import NoTruth
 from tests.brokers import mosquitto_broker
@@ -201,6 +202,61 @@ def test_a_gap_that_stays_is_said_again_ever_more_rarely(monkeypatch: pytest.Mon
 
     with mosquitto_broker() as broker:
         asyncio.run(scenario(broker.address))
+
+
+def test_what_one_watermark_has_covered_no_other_takes_back() -> None:
+    """The collector tells devices that it turns away by themselves, and their readings may wait behind others."""
+
+    async def scene() -> None:
+        home = Home(BrokerAddress("127.0.0.1", 1))
+        home.gateway._connection = Mock(Connection, is_open=True, writable=True, room=100)
+        home.gateway._introduced.set()
+        kitchen, bedroom = home.sensors
+        for device in (kitchen, bedroom, kitchen):
+            home.say(1, device)
+        for durable, outstanding in (({"pir-bedroom": 1}, 3), ({"pir-kitchen": 1}, 1), ({"pir-kitchen": 2}, 0)):
+            watermark = encode(Watermark(1, durable))
+            topic = b"haina/v1/watermark/a01/h0001/gateway/durable"
+            home.gateway.received([Publish(topic, watermark, 1, False, False, 1)])
+            assert home.window.outstanding == outstanding
+
+    asyncio.run(scene())
+
+
+def test_a_gateway_knows_on_which_device_it_is_stuck_and_since_when() -> None:
+    async def scene() -> None:
+        home = Home(BrokerAddress("127.0.0.1", 1))
+        gateway, (kitchen, bedroom) = home.gateway, home.sensors
+
+        def later_s() -> float:
+            return time.monotonic() + STUCK_S
+
+        def covered(**durable: int) -> None:
+            watermark = encode(Watermark(1, {f"pir-{room}": seq for room, seq in durable.items()}))
+            topic = b"haina/v1/watermark/a01/h0001/gateway/durable"
+            gateway.received([Publish(topic, watermark, 1, False, False, 1)])
+
+        gateway._connection = Mock(Connection, is_open=True, writable=True, room=100)
+        gateway._introduced.set()
+        assert gateway.stuck_on(later_s()) is None, "it waits for nothing"
+        home.say(1, kitchen)
+        home.say(1, bedroom)
+        assert gateway.stuck_on(time.monotonic()) is None, "it has just begun"
+        assert gateway.stuck_on(later_s()) == "pir-kitchen"
+        said_s = later_s()
+        gateway._progress_s -= 1
+        gateway.check_silence(said_s)
+        home.say(1, kitchen)
+        assert gateway.stuck_on(said_s) == "pir-kitchen", "saying more, or again, makes nothing durable"
+        covered(bedroom=1)
+        assert gateway.stuck_on(said_s) == "pir-kitchen"
+        covered(kitchen=1)
+        assert gateway.stuck_on(said_s - 1) is None
+        assert gateway.stuck_on(later_s()) == "pir-kitchen"
+        gateway.disconnected("of which the wire tells")
+        assert gateway.stuck_on(later_s()) is None
+
+    asyncio.run(scene())
 
 
 def test_a_gateway_says_who_it_is_and_the_broker_says_when_it_vanished() -> None:

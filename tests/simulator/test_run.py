@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from haina.command import compose
@@ -25,6 +26,7 @@ from haina.ledger import read_ledger
 from haina.mqtt.codec import Publish
 from haina.mqtt.connection import Connection, ConnectOptions
 from simulator.clock import RunClock
+from simulator.gateway import Gateway
 from simulator.population import build_town
 from simulator.run import LiveRun, RunFolderTaken, RunState, begin, read_commands, record
 from simulator.scenario import Scenario, parse
@@ -285,6 +287,24 @@ def is_pending(number: signal.Signals, pid: int) -> bool:
     """Whether the process has not taken note of a signal yet; one more would then be the same one."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return any(int(line.split()[1], 16) >> number - 1 & 1 for line in lines if line.startswith(("SigPnd", "ShdPnd")))
+
+
+def test_a_town_that_nobody_makes_durable_says_so_once_and_whom_it_waits_for(tmp_path: Path) -> None:
+    async def scene() -> list[str]:
+        run = LiveRun(build_scenario(), build_state(), tmp_path, RunClock(start_ms=START, wall_ms=START))
+        stuck: dict[Gateway, str] = {}
+        for gateway in run._gateways.values():
+            gateway.stuck_on = lambda now_s, gateway=gateway: stuck.get(gateway)  # type: ignore[method-assign]
+        with structlog.testing.capture_logs() as logs:
+            for devices in ({}, {"c01": "kiosk-1"}, {"c01": "kiosk-1", "h0001": "band"}, {}, {}):
+                stuck = {run._gateways[site]: device for site, device in devices.items()}
+                run._tell_stuck(0.0)
+        return [f"{log['event'][:38]} {log.get('devices')}" for log in logs]
+
+    assert asyncio.run(scene()) == [
+        "nothing of these sites has become dura ['a01/c01/kiosk-1']",
+        "readings of all sites become durable a None",
+    ]
 
 
 def test_a_clock_at_the_present_says_what_it_needs_and_only_what_changes_something_is_recorded(tmp_path: Path) -> None:
