@@ -201,7 +201,7 @@ def status(
 ) -> None:
     """Show how a running collector is doing.
 
-    Exit code 1 if it says that something is wrong.
+    Exit code 1 if something is wrong: what /healthz tells too, or a store is down, which costs the collector nothing.
 
     A device is offline when its gateway is, silent when its gateway is connected and it has said nothing for three
     times its habit, unknown when nobody has said, and else online.
@@ -245,7 +245,7 @@ def status(
             fail(f"what answers at {url} is not a collector")
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
-        problems = list(found["problems"])
+        wrong = bool(found["problems"]) or any(store["down"] for store in found["stores"])
     except (BadCertificate, BadStoreURL) as error:
         fail(str(error))
     except httpx.HTTPStatusError as error:
@@ -258,7 +258,7 @@ def status(
         print(answer.text)
     else:
         print_status(found)
-    if problems:
+    if wrong:
         raise typer.Exit(1)
 
 

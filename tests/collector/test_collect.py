@@ -621,6 +621,17 @@ def test_status_says_when_something_is_wrong_and_when_nobody_answers(tmp_path: P
         collector.start()
 
 
+def test_status_is_1_while_a_store_is_down_and_the_collector_is_healthy(tmp_path: Path, broker: RunningBroker) -> None:
+    down = ("--store", "null:", "--store", "duckdb+http://127.0.0.1:1", "--client-id", "store-down")
+    with haina_collect(broker, tmp_path, *down) as collector:
+        collector.until_connected()
+        send(broker, readings(1, 1, "band"))
+        collector.until(lambda found: found["stores"][1]["down"])
+        told = run_collector_command("status", "--url", collector.url)
+        told.communicate(timeout=60)
+        assert (told.returncode, collector.get("/healthz")) == (1, (200, "ok"))
+
+
 def test_whoever_cannot_begin_says_why_in_one_sentence(tmp_path: Path, broker: RunningBroker) -> None:
     (tmp_path / "file").write_text("")
     with socket.socket() as taken, haina_collect(broker, tmp_path / "data", "--store", "null:") as first:
