@@ -4,7 +4,6 @@ Rooms announce their commands through the `haina.commands` entry points (see pyp
 imports none of them. Settings come from flags, then `HAINA_…` variables, then a TOML file, then defaults.
 """
 
-import asyncio
 import difflib
 import json
 import signal
@@ -328,5 +327,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         compose()()
-    except (KeyboardInterrupt, asyncio.CancelledError):  # the second is what a second Ctrl-C does to `simulate`
+    except KeyboardInterrupt:
         raise SystemExit(130) from None

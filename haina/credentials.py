@@ -12,9 +12,10 @@ import base64
 import hashlib
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -122,22 +123,73 @@ def read_accounts(path: Path) -> dict[str, str]:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that its owner alone may read, whole or not at all. Raises OSError."""
+    _write_beside(path, text.encode()).replace(path)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    """Write a file that can take the place of the one at `path`. Raises OSError."""
     fresh = path.with_name(f"{path.name}.new")
     with suppress(FileNotFoundError):
         fresh.unlink()
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR), "w") as file:
-        file.write(text)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR), "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path)
+    return fresh
+
+
+@contextmanager
+def drafted(folder: Path) -> Iterator[Path]:
+    """A draft of a folder of accounts and certificates, to work in; when all went well, the folder becomes like it.
+
+    Else the folder stays as it was. One that is new comes into being whole. In one that is there (which may be volumes,
+    and cannot be renamed) files take their places when all are written; a kill between two of those leaves what the
+    next call finishes. Raises OSError.
+    """
+    draft = folder / _DRAFT if folder.exists() else folder.with_name(f"{_DRAFT}-{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
+    _private_folder(draft)
+    try:
+        _copy({draft / path.relative_to(folder): path for names in _HELD for path in folder.glob(names)})
+        yield draft
+        if folder.exists():
+            _copy({folder / path.relative_to(draft): path for path in draft.rglob("*") if path.is_file()})
+        else:
+            draft.replace(folder)
+    except BadCredentials as wrong:
+        raise BadCredentials(str(wrong).replace(str(draft), str(folder))) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+_DRAFT: Final = ".haina-draft"
+_HELD: Final = ("authority.key", "authority.pem", "*/accounts", "*/certificate.pem")
+"""What a folder holds that cannot be made again from the rest."""
+
+
+def _copy(sources: Mapping[Path, Path]) -> None:
+    """Make private copies where they differ, by target; all of them or, where one cannot be written, none."""
+    fresh: list[tuple[Path, Path]] = []
+    try:
+        for path, source in sources.items():
+            data = source.read_bytes()
+            if not (path.is_file() and path.read_bytes() == data):
+                _private_folder(path.parent)
+                fresh.append((path, _write_beside(path, data)))
+    except OSError:
+        for _, written in fresh:
+            written.unlink()
+        raise
+    for path, written in fresh:
+        written.replace(path)
 
 
 def keep_accounts(folder: Path, parties: Mapping[str, Iterable[str]], rotate: Iterable[str] = ()) -> list[str]:
     """See that every user of every party has an account, and tell Mosquitto; answer whose password was made.
 
     `parties` are names of subfolders, each with the users whose passwords belong in its ``accounts``. Accounts that are
-    there keep their passwords, but for those in `rotate`. Mosquitto's two files are written anew each time, so a run
-    that was interrupted is mended by the next one. Raises BadCredentials and OSError.
+    there keep their passwords, but for those in `rotate`. Mosquitto's two files are written anew each time, so what was
+    cut short is mended by the next call; `drafted` lets nothing be cut short. Raises BadCredentials and OSError.
     """
     held = {party: _held(folder / party / ACCOUNTS) for party in parties}
     whose: dict[str, str] = {}

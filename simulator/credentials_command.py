@@ -38,7 +38,8 @@ def credentials(
     there keep their passwords, so run it again after a scenario has grown. For the broker it writes mosquitto/passwords
     (hashed) and mosquitto/acl; for the others simulator/accounts, collector/accounts, console/accounts and, with
     --site, gateways/accounts. With --tls each of these folders also gets the authority's certificate, ca.pem, and a
-    certificate of its own with its key, certificate.pem; one that has less than 30 days left is made anew.
+    certificate of its own with its key, certificate.pem; one that has less than 30 days left is made anew. Cut short,
+    it leaves the folder as it was.
 
     Examples:
 
@@ -49,7 +50,7 @@ def credentials(
     """
     from haina.authority import AuthorityFailed, certify
     from haina.contract.topic import BadTopic, check_level
-    from haina.credentials import COLLECTOR, CONSOLE, BadCredentials, keep_accounts
+    from haina.credentials import COLLECTOR, CONSOLE, BadCredentials, drafted, keep_accounts
     from simulator.run import gateway_names
     from simulator.scenario import BadScenario, load
 
@@ -67,8 +68,9 @@ def credentials(
         fail(str(error))
     parties = {"simulator": sites, COLLECTOR: [COLLECTOR], CONSOLE: [CONSOLE], "gateways": site or []}
     try:
-        made = keep_accounts(to, parties, rotate or ())
-        issued = certify(to, parties, tls) if tls else []
+        with drafted(to) as folder:
+            made = keep_accounts(folder, parties, rotate or ())
+            issued = certify(folder, parties, tls) if tls else []
     except (AuthorityFailed, BadCredentials) as error:
         fail(str(error))
     except OSError as error:

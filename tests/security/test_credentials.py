@@ -1,6 +1,13 @@
 """`haina credentials`: what is there is kept, what is missing is made, and it is for its owner alone."""
 
+import os
+import resource
+import shutil
+import signal
 import stat
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +94,54 @@ def test_certificates_are_made_anew_when_the_broker_gets_another_name(town: Path
         (["--tls", "-subj"], "neither a host name nor an IP address"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(town: Path, arguments: list[str], sentence: str) -> None:
+def test_what_cannot_be_is_one_sentence_and_leaves_nothing(town: Path, arguments: list[str], sentence: str) -> None:
     assert sentence in credentials(*arguments, code=2)
+    assert list(Path().iterdir()) == [Path("town.yaml")]
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("harm", ["kill -9 $PPID", "exit 1", "full"])
+def test_cut_short_it_leaves_the_folder_as_it_was_and_the_next_call_has_its_way(
+    town: Path, harm: str, there: bool
+) -> None:
+    """Killed, or failed by openssl, when the first certificate is signed; or by a disk that takes no larger file."""
+    if there:
+        credentials("--tls", "localhost")
+    kept, before = contents(), accounts() if there else {}
+    openssl = town.parent / "bin/openssl"
+    openssl.parent.mkdir()
+    openssl.write_text(f'#!/bin/sh\ncase "$*" in "x509 -req"*) {harm};; esac\nexec {shutil.which("openssl")} "$@"\n')
+    openssl.chmod(0o700)
+    more = ["--tls", "127.0.0.1", *(["--rotate", "console"] if there else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "haina", "credentials", "--scenario", "town.yaml", "--to", "secrets", *more],
+        env=os.environ | {"PATH": f"{openssl.parent}{os.pathsep}{os.environ['PATH']}"},
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1_000, 1_000)) if harm == "full" else None,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (-signal.SIGKILL if harm.startswith("kill") else 2)
+    assert "Traceback" not in done.stderr
+    assert {name: data for name, data in contents().items() if "draft" not in name} == kept
+    credentials(*more)
+    assert set(accounts()) == hashed() == {*before, *accounts()}
+    assert {user for user in before if accounts()[user] != before[user]} == ({"console"} if there else set())
+    assert not [path for path in town.parent.rglob("*") if "draft" in path.name or path.suffix == ".new"]
+
+
+def contents() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path("secrets").rglob("*") if path.is_file()}
+
+
+def test_what_has_not_changed_is_not_written_anew_and_a_broken_file_is_called_by_its_name(town: Path) -> None:
+    credentials("--tls", "localhost")
+    files = [Path("secrets/collector/accounts"), Path("secrets/collector/ca.pem"), Path("secrets/mosquitto/acl")]
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
+    credentials("--tls", "localhost", "--rotate", "console")
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files] == before
+    files[0].write_bytes(b"\xff")
+    assert f"{files[0]}: not a file of accounts" in credentials(code=2)
 
 
 SECRET = "s3cr3t-that-nobody-sees"
