@@ -96,7 +96,8 @@ class Report:
         """Why the collector is not healthy; empty when it is. A store that is down is not among them."""
         collector = self._collector
         problems = []
-        if collector.broker_reason is not None:
+        stands_still = collector.connection is not None and collector.paused  # it is not the broker's fault
+        if collector.broker_reason is not None and not stands_still:
             problems.append(f"broker down: {collector.broker_reason}")
         if collector.journal_full:
             problems.append("journal full")

@@ -188,6 +188,7 @@ class Collector:
         self._rejected_told = 0
         self._last_letter: DeadLetter | None = None
         self._log = structlog.get_logger()
+        self._look_at_journal()
 
     def _shippers(self, stores: Sequence[tuple[str, Store]]) -> list[Shipper]:
         known, replayed = self.journal.stores(), self.journal.replayed()
@@ -291,12 +292,19 @@ class Collector:
         self._told = self._acknowledged = 0
         self.ingest.new_connection(connection.epoch)
         self.accounting.forgive()
-        while self._paused and connection.is_open:
-            connection.pause_reading()  # the answer to a SUBSCRIBE would not be read either, so do not ask yet
-            self._reading.clear()
-            await self._reading.wait()
-        await self._take_over()
-        await connection.subscribe(self.partition.filters)
+        while True:
+            while self._paused and connection.is_open:
+                self.broker_reason = "connected; it subscribes when reading goes on"
+                connection.pause_reading()  # the answer to a SUBSCRIBE would not be read either, so do not ask yet
+                self._reading.clear()
+                await self._reading.wait()
+            await self._take_over()
+            try:
+                await connection.subscribe(self.partition.filters)
+                break
+            except NoReply:
+                if not self._paused:
+                    raise  # else it was us who did not read it
         self.broker_reason = None
         self._owe_everybody()
 
@@ -556,6 +564,12 @@ class Collector:
             self._tell_turned_away(transaction)
         if self._outbox:
             self._flush_watermarks()
+        self._look_at_journal()
+        if "memory" in self._paused:
+            self._resume("memory")
+
+    def _look_at_journal(self) -> None:
+        """Stop reading while it is full, also from the start."""
         if self.size.groups_bytes >= self.settings.journal_limit_bytes:
             if not self.journal_full:
                 self.journal_full = True
@@ -565,8 +579,6 @@ class Collector:
             self.journal_full = False
             self._log.info("the journal has room again", **self._fullness())
             self._resume("journal")
-        if "memory" in self._paused:
-            self._resume("memory")
 
     def _fullness(self) -> dict[str, int]:
         return {"journal_bytes": self.size.groups_bytes, "limit_bytes": self.settings.journal_limit_bytes}

@@ -17,7 +17,7 @@ def print_status(status: dict[str, Any], console: Console | None = None) -> None
     for problem in status["problems"]:
         console.print(Text(f"✗ {problem}", style="bold red"))
     line = _table("Line")
-    line.add_row("broker", f"{broker['url']} {'connected' if broker['connected'] else 'down'}")
+    line.add_row("broker", f"{broker['url']} {'connected' if broker['connected'] else broker['reason']}")
     if broker["paused_for"]:
         line.add_row("reading stopped for", ", ".join(broker["paused_for"]))
     for name, areas in status["areas"].items():

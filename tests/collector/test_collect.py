@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
+import structlog
 
 from collector.ingest import Settled, Transaction
 from collector.journal import Journal, Size
 from collector.report import REFUSED_IN_A_ROW, Report
 from collector.service import GATHER_MESSAGES, GATHER_PAUSE_S, Collector, Settings
-from collector.stores import Store, StoreRefused
+from collector.stores import Store, StoreRefused, StoreUnavailable
 from haina.broker import MAX_IN_FLIGHT
 from haina.contract import Clock, Phase, Status, Watermark, decode, encode
-from haina.mqtt import BrokerAddress, Connection
+from haina.mqtt import BrokerAddress, Connection, NoReply
 from haina.query.reader import open_reader
 from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
 from tests.collector.readings import AN_HOUR_AGO_MS, build_ingest, hear, live_payload, message, payload, run_of, topic
@@ -275,6 +276,73 @@ def test_a_full_journal_stops_reading_and_goes_on_by_itself_and_loses_nothing(tm
             _, _, logged = collector.stop()
             assert logged.count("the journal is full") == logged.count("the journal has room again") >= 1
         assert stored(store.url) == {(device, seq): 1 for device in devices for seq in range(1, per_device + 1)}
+
+
+def test_a_journal_that_is_full_at_the_start_is_read_no_further_and_goes_on_by_itself(
+    tmp_path: Path, broker: RunningBroker
+) -> None:
+    store = Mock(Store, write=Mock(side_effect=StoreUnavailable("it is down")))
+    store.name = "down"
+
+    async def until(true: Callable[[], object]) -> None:
+        async with asyncio.timeout(60):
+            while not true():  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.005)
+
+    async def run() -> None:
+        options: dict[str, Any] = {"client_id": "full-from-the-start", "http": None, "journal_limit_bytes": 1_000}
+        settings = Settings(BrokerAddress.parse(broker.url), ("null:",), tmp_path, **options)
+        collector = Collector(settings, open_store=lambda url: store)
+        report, gateway = Report(collector), Gateway()
+        assert report.problems() == ["broker down: not connected yet", "journal full"]
+        running = asyncio.create_task(collector.run())
+        await until(lambda: collector.connection is not None)
+        assert report.problems() == ["journal full"]
+        assert collector.broker_reason == "connected; it subscribes when reading goes on"
+        await gateway.open(broker, "beside-a-full-journal")
+        await gateway.send(readings(1, 20, "unheard"))
+        assert collector.received_readings == 200
+        store.write.side_effect = None
+        await until(lambda: collector.broker_reason is None)
+        await gateway.send(readings(201, 201, "heard"))
+        await until(lambda: collector.durable_counters["journaled"] == 201)
+        assert report.problems() == []
+        await gateway.close()
+        collector.stop()
+        await running
+
+    journal, ingest = Journal(tmp_path), build_ingest()
+    hear(ingest, [message(topic("before"), payload(seq)) for seq in range(1, 201)])
+    journal.commit(ingest.take())
+    journal.close()
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(run())
+    told = [log["event"] for log in logs if "journal" in log["event"]]
+    assert told == ["the journal is full; reading stops until a store takes more", "the journal has room again"]
+
+
+def test_a_broker_whose_answer_was_not_read_is_asked_again_when_reading_goes_on(tmp_path: Path) -> None:
+    """The answer comes behind what the broker had kept, which may fill the journal."""
+
+    async def run() -> None:
+        collector = Collector(Settings(BrokerAddress("127.0.0.1", 1), ("null:",), tmp_path, http=None))
+        connection = Mock(Connection, is_open=True, room=0, epoch=1)
+
+        async def full(filters: list[str]) -> None:
+            connection.subscribe.side_effect = None
+            collector._pause("journal")
+            asyncio.get_running_loop().call_soon(collector._resume, "journal")
+            raise NoReply("nobody answers")
+
+        connection.subscribe.side_effect = full
+        await collector._opened(connection)
+        assert (connection.subscribe.call_count, collector.broker_reason) == (2, None)
+        connection.subscribe.side_effect = NoReply("nobody answers")
+        with pytest.raises(NoReply):
+            await collector._opened(connection)
+        collector.journal.close()
+
+    asyncio.run(run())
 
 
 def test_two_stores_have_accounts_of_their_own_and_one_added_later_begins_there(
