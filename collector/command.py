@@ -24,6 +24,7 @@ from haina.command_line import (
     KeyOption,
     duration_s,
     fail,
+    keep_private,
     loop_factory,
     run_until_signalled,
 )
@@ -114,6 +115,7 @@ def collect(
     from haina.credentials import BadCredentials, broker_address
     from haina.store_url import BadStoreURL
 
+    keep_private()
     if not 0 < len(client_id.encode()) <= MAX_CLIENT_ID_BYTES or not client_id.isprintable():
         fail(f"--client-id must be 1 to {MAX_CLIENT_ID_BYTES:,} bytes of printable text")
     try:

@@ -15,6 +15,7 @@ from haina.command_line import (
     JsonOption,
     KeyOption,
     fail,
+    keep_private,
     refuse_twice,
     without_password,
 )
@@ -178,6 +179,7 @@ def _understood(
 
     if data is None and not (stores or runs or broker):
         fail("say where: --data, --store, --run or --broker")
+    keep_private()
     refuse_twice("--run", runs or ())
     for run in runs or ():
         if not any((run / name).is_file() for name in ("run.json", "run.sent", "run.truth", "run.commands")):

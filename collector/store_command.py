@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haina.command_line import CAFileOption, DataOption, JsonOption, StoreOption, duration_s, fail, refuse_twice
+from haina.command_line import (
+    CAFileOption,
+    DataOption,
+    JsonOption,
+    StoreOption,
+    duration_s,
+    fail,
+    keep_private,
+    refuse_twice,
+)
 from haina.store_url import DEFAULT_STORE, BadStoreURL, StoreURL
 
 if TYPE_CHECKING:
@@ -56,6 +65,7 @@ def store(
     from collector.duckdb_store.service import Limits, serve
     from collector.duckdb_store.tables import StoreProblem
 
+    keep_private()
     memory_bytes = _bytes(memory_limit, "--memory-limit")
     if not LEAST_MEMORY_BYTES <= memory_bytes <= 1024**5:
         fail(f"--memory-limit {memory_limit!r}: DuckDB wants 64MiB or more, and 1024TiB at most")

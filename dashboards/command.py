@@ -15,6 +15,7 @@ from haina.command_line import (
     KeyOption,
     StoreOption,
     fail,
+    keep_private,
     not_on_the_command_line,
 )
 
@@ -159,6 +160,7 @@ def console(
     if settings.store.kind == "null":
         fail("--store: null: keeps nothing, so there is nothing to show")
     try:
+        keep_private()
         data.mkdir(parents=True, exist_ok=True)
     except OSError as failed:
         fail(f"--data {data}: {failed.strerror}")

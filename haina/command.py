@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from haina import __version__
-from haina.command_line import JsonOption, duration_s, fail
+from haina.command_line import JsonOption, duration_s, fail, keep_private
 from haina.logs import LogFormat, LogLevel, configure_logs
 
 
@@ -307,6 +307,7 @@ def demo(
         as_json=as_json,
     )
     duration_s(history, "--history")
+    keep_private()
     try:
         raise typer.Exit(plan.run())
     except DemoFailed as error:

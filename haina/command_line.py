@@ -15,6 +15,7 @@ everywhere:
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import signal
 from collections import Counter
@@ -114,6 +115,11 @@ def fail(message: str, *, code: int = 2) -> NoReturn:
     """End the command with one sentence on stderr and an exit code."""
     typer.echo(f"haina: {message}", err=True)
     raise typer.Exit(code)
+
+
+def keep_private() -> None:
+    """What this process and its children write from now on is for its owner alone; what is there stays as it is."""
+    os.umask(0o077)
 
 
 def duration_s(text: str, option: str, least_s: float = 0.0) -> float:

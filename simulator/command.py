@@ -21,6 +21,7 @@ from haina.command_line import (
     duration_s,
     fail,
     in_range_ms,
+    keep_private,
     local_time_ms,
     loop_factory,
     run_until_signalled,
@@ -138,6 +139,7 @@ def simulate(
         accounts = read_accounts(credentials) if credentials else None
         if accounts and address.username:
             fail("the broker's URL names a user, and --credentials names one for each site; drop one of them")
+        keep_private()
         state = begin(data, town_plan.name, seed, start_ms // 1000 * 1000)
         clock = RunClock(
             start_ms=state.start_ms,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from haina.command_line import JsonOption, fail
+from haina.command_line import JsonOption, fail, keep_private
 
 app = typer.Typer()
 
@@ -66,6 +66,7 @@ def credentials(
         fail(f"--site: {error}")
     except BadScenario as error:
         fail(str(error))
+    keep_private()
     parties = {"simulator": sites, COLLECTOR: [COLLECTOR], CONSOLE: [CONSOLE], "gateways": site or []}
     try:
         with drafted(to) as folder:

@@ -267,6 +267,41 @@ def test_a_simulator_that_still_waits_for_its_collector_ends_when_asked_to(tmp_p
             waiting.kill()
 
 
+@pytest.mark.parametrize("whose", ["new", "theirs"])
+@pytest.mark.parametrize(
+    ("arguments", "signs"),
+    [
+        (["credentials", "--to"], ["mosquitto/passwords", "console/accounts", "authority.key"]),
+        (["collect", "--store", "null:", "--http", "", "--data"], ["journal.db", "lock"]),
+        (["store", "--listen", "127.0.0.1:0", "--data"], ["haina.duckdb"]),
+        (["simulate", "--broker", "mqtt://127.0.0.1:2", "--data"], ["run.json", "run.sent", "run.truth"]),
+    ],
+)
+def test_what_is_kept_is_for_its_owner_alone(
+    tmp_path: Path, arguments: list[str], signs: list[str], whose: str
+) -> None:
+    folder = tmp_path / "kept"
+    if whose == "theirs":
+        folder.mkdir(mode=0o755)
+    more = ["--tls", "127.0.0.1"] if "credentials" in arguments else []
+    part = subprocess.Popen(
+        [sys.executable, "-m", "haina", *arguments, str(folder), *more],
+        umask=0o022,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline_s = time.monotonic() + 60
+        while not all((folder / name).exists() for name in signs):
+            assert time.monotonic() < deadline_s, [path.name for path in folder.rglob("*")]
+            time.sleep(0.05)
+    finally:
+        part.kill()
+        part.wait()
+    assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
+    assert folder.stat().st_mode & 0o777 == (0o700 if whose == "new" else 0o755), "the user's own stays"
+
+
 def test_the_embedded_broker_lets_other_machines_in_where_that_is_said() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "haina", "broker", "--listen", "0.0.0.0:0", "--allow-anonymous"],
