@@ -40,6 +40,10 @@ does (5,000 points go into DuckDB at 4 µs each, 150 at 27), so small batches wa
 
 MAX_BATCH_WAIT_S: Final = 0.2
 
+RETRY: Final = Backoff(0.2, 15.0)
+MAX_RETRY_AFTER_S: Final = 300.0
+"""A store that is down is asked again after so long, and no later, whatever it says itself."""
+
 RECENT_POINTS: Final = 200_000
 """Points kept in memory after their commit, for shippers that nearly keep up: some 80 MB when it is full. Reading one
 back from the file costs a tenth of all that is done for it."""
@@ -51,6 +55,16 @@ CLOSE_S: Final = 1.0
 """How long the end waits for a store that is stuck in a call."""
 
 Result = TypeVar("Result")
+
+
+def batch_wait_s(write_s: float) -> float:
+    """How long a batch waits to be full, where the last write took so long, in seconds."""
+    return min(max(write_s * (1 / WRITE_SHARE - 1), BATCH_WAIT_S), MAX_BATCH_WAIT_S)
+
+
+def retry_wait_s(backoff: Backoff, failures: int, retry_after_s: float | None) -> float:
+    """How long a store is left alone after so many failures in a row, in seconds; it asked for `retry_after_s`."""
+    return max(backoff.wait_s(failures), min(retry_after_s or 0.0, MAX_RETRY_AFTER_S))
 
 
 class Worker:
@@ -149,7 +163,7 @@ class Shipper:
         journal: Journal,
         recent: Recent,
         settled: Settled,
-        backoff: Backoff = Backoff(0.2, 15.0),
+        backoff: Backoff = RETRY,
     ) -> None:
         self.key: Final = key
         self.name: Final = name
@@ -197,7 +211,7 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship for ever; cancel it, or `stop` it and let it end with what is there."""
-        wait_s = 0.0
+        write_s = 0.0
         while True:
             if self.cursor == self._committed:
                 if self._stopping:
@@ -205,18 +219,18 @@ class Shipper:
                 self._more.clear()
                 await self._more.wait()
                 continue
-            await self._fill(wait_s)
+            await self._fill(batch_wait_s(write_s))
             points = await self._next()
             if not points:
                 continue
             began_s = time.monotonic()
             await self._settle(points, self.cursor + len(points))
-            wait_s = (time.monotonic() - began_s) * (1 / WRITE_SHARE - 1)
+            write_s = time.monotonic() - began_s
 
     async def _fill(self, wait_s: float) -> None:
         """Wait until a batch is full, but not long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(max(wait_s, BATCH_WAIT_S), MAX_BATCH_WAIT_S)):
+            async with asyncio.timeout(wait_s):
                 while self.pending < BATCH_POINTS and not self._stopping:
                     self._more.clear()
                     await self._more.wait()
@@ -303,9 +317,7 @@ class Shipper:
                 await self._worker.call(self._store.write, self._journal.source, cursor, points)
             except StoreUnavailable as error:
                 failures += 1
-                wait_s = self._backoff.wait_s(failures)
-                if error.retry_after_s is not None:
-                    wait_s = max(wait_s, min(error.retry_after_s, 300.0))
+                wait_s = retry_wait_s(self._backoff, failures, error.retry_after_s)
                 self._down(str(error))
             except StoreRefused:
                 self._up()

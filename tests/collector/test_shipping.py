@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from collector.ingest import Group, Settled
 from collector.journal import Journal
-from collector.shipping import BATCH_POINTS, Recent, Shipper
+from collector.shipping import BATCH_POINTS, RETRY, Recent, Shipper, batch_wait_s, retry_wait_s
 from collector.stores import StoreRefused, StoreUnavailable
 from haina.contract import Point
 from haina.mqtt import Backoff
@@ -184,6 +184,35 @@ def test_a_store_that_asks_to_be_left_alone_is(journal: Journal) -> None:
         running.cancel()
 
     asyncio.run(check())
+
+
+def test_a_store_is_asked_again_within_15_seconds_or_as_it_wishes_but_within_5_minutes() -> None:
+    waits_s = [retry_wait_s(RETRY, failures, None) for failures in range(1, 200)]
+    assert waits_s[0] <= 0.2
+    assert min(waits_s[10:]) >= 7.5
+    assert max(waits_s) <= 15
+    assert [retry_wait_s(RETRY, 100, wish_s) for wish_s in (17.0, 299.0, 301.0, 1e9)] == [17, 299, 300, 300]
+    assert retry_wait_s(RETRY, 100, 0.0) >= 7.5
+
+
+def test_a_batch_waits_10_to_200_ms_and_in_between_so_that_a_quarter_of_the_time_is_writing() -> None:
+    assert [batch_wait_s(write_s) for write_s in (0.0, 0.001, 0.02, 0.05, 0.1, 60.0)] == pytest.approx(
+        [0.01, 0.01, 0.06, 0.15, 0.2, 0.2]
+    )
+
+
+def test_what_a_batch_waits_follows_from_the_write_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    written_s: list[float] = []
+    monkeypatch.setattr("collector.shipping.batch_wait_s", lambda write_s: written_s.append(write_s) or 0.0)
+
+    async def check() -> None:
+        recent, store = Recent(), RecordingStore()
+        recent.add(Group(1, build_points(BATCH_POINTS + 1)))
+        await ship(build_shipper(_NoJournal(), store, recent), BATCH_POINTS + 1)  # type: ignore[arg-type]
+        assert store.batches == [BATCH_POINTS, 1]
+
+    asyncio.run(check())
+    assert written_s[0] == 0.0 < written_s[1]
 
 
 def test_a_mistake_in_a_store_is_shown_and_tried_again_and_does_not_end_the_shipping(journal: Journal) -> None:

@@ -76,6 +76,25 @@ def test_nothing_is_told_before_whoever_opened_the_connection_has_it(run: Run) -
     run(scenario())
 
 
+def test_a_silence_is_the_brokers_only_while_we_read(run: Run) -> None:
+    async def scenario() -> None:
+        async with playing(accept_and_wait) as address:
+            connection, _ = await open_inbox(address, options(keep_alive_s=60))
+            now_s = asyncio.get_running_loop().time()
+            connection.pause_reading()
+            connection._last_heard_s = now_s - NEVER_S
+            connection._watch(now_s)
+            assert connection.is_open
+            connection.resume_reading()
+            connection._watch(now_s)
+            assert connection.is_open, "it has had no time to be heard"
+            connection._last_heard_s = now_s - NEVER_S
+            connection._watch(now_s)
+            assert "the broker was silent" in await connection.closed()
+
+    run(scenario())
+
+
 def test_a_connection_lost_at_once_is_still_told_from_connected_to_disconnected(run: Run) -> None:
     async def script(peer: Peer) -> None:
         await peer.receive()
