@@ -408,7 +408,6 @@ class Collector:
         self._reading.set()
         self._outbox.clear()
         self._ready.clear()
-        self._turned_away.clear()
 
     def _pause(self, why: str) -> None:
         self._paused.add(why)

@@ -82,6 +82,9 @@ def test_the_limit_is_a_problem_and_gateways_are_told_after_the_commit_as_the_br
         wire.room = 0
         await collector._commit(transaction)
         wire.publish.assert_not_called()
+        collector.disconnected("a moment ago")
+        collector.connection = wire
+        collector.broker_reason = None
         wire.room = 10
         collector.acknowledged([1])
         [call] = wire.publish.call_args_list
