@@ -1,6 +1,7 @@
 """`haina store` keeps the points; `haina audit` compares what was sent with what is kept."""
 
 import json
+import math
 import re
 import time
 from dataclasses import asdict
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+MAX_DAYS = 36_525  # a hundred years, as with every duration
+LEAST_MEMORY_BYTES = 64 * 1024**2
+"""Below it DuckDB cannot even open a file that is not empty. Assumed."""
+LEAST_SIZE_BYTES = 64 * 1024**2
+"""Of it the log takes up to 16 MiB. Below it a store hardly takes a write before it rolls up. Assumed."""
+
 
 @app.command()
 def store(
@@ -37,10 +44,12 @@ def store(
     memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may use, such as 512MiB.")] = "1GiB",
     threads: Annotated[int, typer.Option(min=1, max=256, help="How many threads DuckDB may use.")] = 2,
     keep_days: Annotated[
-        float, typer.Option(min=0, help="Points older than this become hourly rollups; 0 keeps them for ever.")
+        float,
+        typer.Option(min=0, max=MAX_DAYS, help="Points older than this become hourly rollups; 0 keeps them for ever."),
     ] = 30,
     keep_hourly_days: Annotated[
-        float, typer.Option(min=0, help="Hourly rollups older than this are deleted; 0 keeps them for ever.")
+        float,
+        typer.Option(min=0, max=MAX_DAYS, help="Hourly rollups older than this are deleted; 0 keeps them for ever."),
     ] = 1_826,
     max_size: Annotated[
         str,
@@ -49,7 +58,9 @@ def store(
             "writes are not taken. 0 for no limit."
         ),
     ] = "10GiB",
-    query_seconds: Annotated[float, typer.Option(min=0.1, help="A query is stopped after so many seconds.")] = 10,
+    query_seconds: Annotated[
+        float, typer.Option(min=0.1, max=86_400, help="A query is stopped after so many seconds.")
+    ] = 10,
 ) -> None:
     """Run the store: one process that owns a DuckDB file.
 
@@ -69,22 +80,22 @@ def store(
     memory_bytes = _bytes(memory_limit, "--memory-limit")
     if not LEAST_MEMORY_BYTES <= memory_bytes <= 1024**5:
         fail(f"--memory-limit {memory_limit!r}: DuckDB wants 64MiB or more, and 1024TiB at most")
+    max_bytes = _bytes(max_size, "--max-size")
+    if 0 < max_bytes < LEAST_SIZE_BYTES:
+        fail(f"--max-size {max_size!r}: a store wants 64MiB or more; 0 for no limit")
     try:
         serve(
             data,
             listen,
             memory_limit=f"{memory_bytes}B",
             threads=threads,
-            keep=Keep(keep_days, keep_hourly_days, _bytes(max_size, "--max-size")),
+            keep=Keep(keep_days, keep_hourly_days, max_bytes),
             limits=Limits(query_s=query_seconds),
             token=StoreURL("duckdb").token(),
         )
     except (BadStoreURL, StoreProblem) as problem:
         fail(str(problem))
 
-
-LEAST_MEMORY_BYTES = 64 * 1024**2
-"""Below it DuckDB cannot even open a file that is not empty. Assumed."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\Z", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -183,7 +194,7 @@ def rollup(
     from haina.tls import BadCertificate
 
     keep_s, keep_hourly_s, late_s, every_s = (
-        int(duration_s(text, option))
+        math.ceil(duration_s(text, option))  # 0 means something else
         for text, option in ((keep, "--keep"), (keep_hourly, "--keep-hourly"), (late, "--late"), (every, "--every"))
     )
     if keep_s and keep_s <= late_s + 86_400:

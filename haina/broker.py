@@ -148,7 +148,7 @@ def run_embedded_broker(
 
 
 def _free_address(host: str, port: int) -> str:
-    """The numeric address, which is all rumqttd takes: of a name that has several, the first of IPv4."""
+    """The numeric address, which is all rumqttd takes: of a name that has several, the first of IPv4; a port for 0."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -156,11 +156,13 @@ def _free_address(host: str, port: int) -> str:
         try:
             probe.bind(address)
             probe.listen()
+            address = probe.getsockname()  # with the port that was free, when any would do
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUse(f"something listens on {host}:{port} already") from None
             raise
-    return f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
 
 
 _CONFIGURATION: Final = """\

@@ -204,6 +204,8 @@ def contract(
     """
     from haina.contract import document
 
+    if measurement is not None and form != "schema":
+        fail("--measurement goes with schema: haina contract schema --measurement wearable")
     match form:
         case "docs":
             print(document.markdown())

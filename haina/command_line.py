@@ -34,14 +34,14 @@ _PASSWORD_IN_URL = re.compile(r"\w+://[^/@]*:.*@")
 
 def not_on_the_command_line(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a secret given as a flag: whoever lists the processes of this machine would read it."""
-    if value and _is_a_flag(context, parameter):
+    if value and _is_a_flag(context, parameter.name):
         fail(f"{parameter.opts[0]} would show a secret to whoever lists processes; set {parameter.envvar} instead")
     return value
 
 
 def without_password(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a password in a URL given as a flag, for the same reason."""
-    if value and _PASSWORD_IN_URL.match(value) and _is_a_flag(context, parameter):
+    if value and _PASSWORD_IN_URL.match(value) and _is_a_flag(context, parameter.name):
         fail(
             f"{parameter.opts[0]} would show its password to whoever lists processes; "
             f"give --credentials FILE, or set {parameter.envvar} or haina.toml"
@@ -49,10 +49,17 @@ def without_password(context: typer.Context, parameter: typer.CallbackParam, val
     return value
 
 
-def _is_a_flag(context: typer.Context, parameter: typer.CallbackParam) -> bool:
+def _is_a_flag(context: typer.Context, name: str | None) -> bool:
     """Whether the value stood on the command line, and not in the environment or in haina.toml."""
-    source = context.get_parameter_source(parameter.name) if parameter.name else None
+    source = context.get_parameter_source(name) if name else None
     return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_flags(context: typer.Context, why: str, *names: str) -> None:
+    """End the command when one of these options is a flag; said elsewhere it may be meant for another command."""
+    for name in names:
+        if _is_a_flag(context, name):
+            fail(f"--{name.replace('_', '-')} {why}")
 
 
 BrokerOption = Annotated[

@@ -24,6 +24,7 @@ from haina.command_line import (
     keep_private,
     local_time_ms,
     loop_factory,
+    refuse_flags,
     run_until_signalled,
 )
 from haina.store_url import is_web_address
@@ -45,12 +46,17 @@ ScenarioOption = Annotated[
 ]
 
 
+OF_A_BROKER = (
+    "broker", "credentials", "ca_file", "certificate", "key", "data", "window", "wait_for", "history", "speed",
+    "live_from", "future",
+)  # fmt: skip
 NAMED = 10
 """Devices that are named in a sentence; --json has them all."""
 
 
 @app.command()
 def simulate(
+    context: typer.Context,
     scenario: ScenarioOption = "laptop",
     seed: Annotated[int, typer.Option(envvar="HAINA_SEED", help="Same seed, same start, same town.")] = 1,
     start: Annotated[
@@ -117,6 +123,7 @@ def simulate(
     if to is not None:
         if start is None or wanted_s is None:
             fail("--to writes a file that is the same each time: give --start and --duration")
+        refuse_flags(context, "goes with a broker, and not with --to", *OF_A_BROKER)
         _simulate_to_file(town_plan, seed, local_time_ms(start, "--start"), wanted_s, to, commands)
         return
     if commands is not None:
@@ -129,6 +136,8 @@ def simulate(
     from simulator.clock import BadSpeed, RunClock
     from simulator.run import LiveRun, RunFolderTaken, begin
 
+    if start:
+        refuse_flags(context, "counts back from now; give it or --start, not both", "history")
     now_ms = time.time_ns() // 1_000_000
     past_ms = round(duration_s(history, "--history") * 1000)
     start_ms = local_time_ms(start, "--start") if start else in_range_ms(now_ms - past_ms, "what --history begins with")

@@ -1,12 +1,16 @@
 """The embedded broker has the limits it says it has, and comes and goes cleanly."""
 
 import asyncio
+import json
 import signal
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
 from haina.broker import MAX_IN_FLIGHT, MAX_PACKET_BYTES, PortInUse, log_messages, run_embedded_broker
-from haina.mqtt import BrokerUnreachable, ConnectOptions
+from haina.mqtt import BrokerAddress, BrokerUnreachable, ConnectOptions
 from haina.mqtt.codec import encode_publish
 from tests.brokers import embedded_broker
 from tests.mqtt.inbox import open_inbox, send_all
@@ -16,6 +20,26 @@ def test_a_port_in_use_is_one_sentence() -> None:
     with embedded_broker() as broker, pytest.raises(PortInUse) as error:
         run_embedded_broker(port=broker.port)
     assert str(error.value) == f"something listens on 127.0.0.1:{broker.port} already"
+
+
+def test_at_port_0_it_says_which_one_it_took() -> None:
+    command = [sys.executable, "-m", "haina", "--log-format", "json", "broker", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broker:
+        try:
+            assert broker.stderr is not None
+            address = BrokerAddress.parse(f"mqtt://{json.loads(broker.stderr.readline())['address']}")
+            asyncio.run(enter(address))
+        finally:
+            broker.terminate()
+
+
+async def enter(address: BrokerAddress) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(BrokerUnreachable):
+                connection, _ = await open_inbox(address, ConnectOptions("somebody"))
+                return await connection.close()
+            await asyncio.sleep(0.05)
 
 
 def test_an_address_of_another_machine_is_an_os_error() -> None:
