@@ -220,7 +220,7 @@ def test_the_process_rolls_up_and_says_when_it_must_do_so_early(tmp_path: Path) 
     assert "is not a size" in process.communicate(timeout=90)[1]
     assert process.returncode == 2
     process = run_store_command("store", "--data", str(tmp_path), "--keep-hourly-days", "inf")
-    assert "less than or equal to 36525" in process.communicate(timeout=90)[1]
+    assert "--keep-hourly-days" in process.communicate(timeout=90)[1]
     assert process.returncode == 2
 
 
