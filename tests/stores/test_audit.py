@@ -301,13 +301,17 @@ def test_what_is_past_the_buckets_term_is_not_compared_and_not_called_lost(
 
 @contextmanager
 def meanwhile(act: Callable[[], object]) -> Iterator[None]:
-    """Let something happen a little later, beside the test."""
-    timer = threading.Timer(0.5, act)
-    timer.start()
-    try:
+    """Let something happen once an audit has compared for the first time, and waits before it asks again."""
+    wait, to_do = time.sleep, [act]
+
+    def act_and_wait(seconds: float) -> None:
+        while to_do:
+            to_do.pop()()
+        wait(seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("collector.audit.time.sleep", act_and_wait)
         yield
-    finally:
-        timer.join()
 
 
 def test_a_running_towns_ledger_that_is_behind_the_store_is_waited_for(kept: Kept, tmp_path: Path) -> None:
