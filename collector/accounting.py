@@ -336,6 +336,11 @@ class Device:
             self.site.boot, self.site.boot_ms = self.current.boot, self.last_ms
 
 
+def watermark_topic(area: str, site: str) -> bytes:
+    """Where a site's gateway hears what is durable."""
+    return str(Topic(TopicClass.WATERMARK, area, site, GATEWAY, "durable")).encode()
+
+
 class Site:
     """A site and its devices; what its gateway is told in one watermark."""
 
@@ -349,7 +354,7 @@ class Site:
         self.spoken: set[int] = set()  # boots that readings have come from since the last watermark
         self.devices: list[Device] = []
         self.known_already = 0  # its duplicates when holes were last looked at
-        self.topic = str(Topic(TopicClass.WATERMARK, area, name, GATEWAY, "durable")).encode()
+        self.topic = watermark_topic(area, name)
         self.owed = False  # its watermark moved and has not been published
         self.due_s = 0.0  # when it may be published next, on the loop's clock
 

@@ -26,7 +26,7 @@ from typing import Final
 
 import structlog
 
-from collector.accounting import Accounting, Site
+from collector.accounting import Accounting, Site, watermark_topic
 from collector.forgetting import is_asked
 from collector.ingest import DeadLetter, Ingest, Settled, TimeLimits, Transaction
 from collector.journal import CommitFailed, Journal, Size
@@ -36,8 +36,7 @@ from collector.shipping import Recent, Shipper, Worker
 from collector.stall import Stall
 from collector.stores import open_store
 from collector.stores.protocol import Store
-from haina.contract import Topic, TopicClass, Watermark, encode
-from haina.contract.topic import GATEWAY
+from haina.contract import Watermark, encode
 from haina.listen import NotHostPort, host_port, joined
 from haina.mqtt import (
     BrokerAddress,
@@ -624,15 +623,13 @@ class Collector:
             for key, payload in self._outbox.popleft()[1]:
                 self._ready.pop(key, None)  # so that a site's latest boot stays the last
                 self._ready[key] = payload
-        if self._ready:
-            self._publish_ready()
+        self._publish_ready()
 
     def _tell_turned_away(self, transaction: Transaction) -> None:
         """Settle what is a dead letter now, for the gateways that said it; not retained, for nobody else needs it."""
         for (area, site, boot), durable in transaction.turned_away.items():
             if self.partition.speaks_for(area):
-                topic = str(Topic(TopicClass.WATERMARK, area, site, GATEWAY, "durable")).encode()
-                self._turned_away.append((topic, encode(Watermark(boot, durable))))
+                self._turned_away.append((watermark_topic(area, site), encode(Watermark(boot, durable))))
 
     def _publish_ready(self) -> None:
         if not (self._ready or self._turned_away):

@@ -38,6 +38,7 @@ from typing import Final
 import structlog
 from iotcore import IotCoreBroker
 
+from haina.listen import joined
 from haina.mqtt.connection import DEFAULT_MAX_PACKET_BYTES
 
 MAX_PACKET_BYTES: Final = DEFAULT_MAX_PACKET_BYTES
@@ -161,8 +162,7 @@ def _free_address(host: str, port: int) -> str:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUse(f"something listens on {host}:{port} already") from None
             raise
-    host, port = address[:2]
-    return f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+    return joined(*address[:2])
 
 
 _CONFIGURATION: Final = """\
