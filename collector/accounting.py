@@ -6,9 +6,10 @@ up; `above` are those that came early, past a hole that may still be filled. Fro
 a reading that is in it is a *duplicate*; a number below a given-up hole is *missing*; and `contiguous` is what the
 collector can promise a gateway in a watermark.
 
-A hole is given up when 1,024 readings wait behind it, or when it has stood for a while (`give_up`): a watermark that
+A hole is given up when 20,000 readings wait behind it, or when it has stood for a while (`give_up`): a watermark that
 never moves would stall the gateway. What arrives later after all is not lost: it is still taken, and no longer
-missing.
+missing. But a gateway that lets go of what a watermark covers would lose it; for one that promises to say again what is
+not covered (`Status.keeps`) a hole stands as long as it may still be filled, and time alone gives up none.
 
 A boot is a name and not an order: a town that is founded anew may have a lower one than the town before. The last
 two that a device spoke in are kept, so that what a gateway resends from before a restart finds its place. A device
@@ -30,15 +31,17 @@ All of this is a pure function of the readings in the order they were journaled 
 them, so it survives kill -9: a snapshot, and the journal since.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from haina.contract import Point, Topic, TopicClass, Watermark, encode
 from haina.contract.message import MAX_SITE_DEVICES
 from haina.contract.topic import GATEWAY
 
-MAX_EARLY: Final = 1_024
-"""Readings that may wait behind a hole before it is given up."""
+MAX_EARLY: Final = 20_000
+"""Readings of a device that may wait behind its holes before the first are given up: as many as a town's usual window,
+so that no hole is given up that a gateway can still fill."""
 
 MAX_GAPS: Final = 64
 """Given-up holes that are remembered for one device and boot. Assumed: a link worse than that is not worth more."""
@@ -59,6 +62,10 @@ DeviceKey = tuple[str, str, str]
 ROUNDS: Final = 3
 """So often what is right behind a hole must have come again before the hole is given up although much is said again.
 A gateway says again in order, so one that still had the readings would have said them first; once may be the broker."""
+
+KEPT_ROUNDS: Final = 12
+"""As often where the gateway promises to keep what is missing: a broker whose queue is full may drop nine of ten, and
+then it was this reading that has gone nine times in ten. Assumed: some two minutes of a gateway's patience."""
 
 
 class Mark(NamedTuple):
@@ -107,7 +114,7 @@ class Sequence:
                 self.highest = seq
             self.above.add(seq)
             if len(self.above) > MAX_EARLY:
-                self._give_up_first()
+                self.give_up(sorted(self.above)[MAX_EARLY // 2])  # many at once, for it takes a while
             return True
         for index, (first, last) in enumerate(self.gaps):
             if first <= seq <= last:
@@ -123,8 +130,11 @@ class Sequence:
 
     def give_up(self, through: int) -> None:
         """Give up every hole below the number `through`, which has come or is past what has."""
-        while self.above and self.contiguous < through:
-            self._give_up_first()
+        for seq in sorted(self.above):
+            if self.contiguous >= through:
+                break
+            if seq > self.contiguous:
+                self._give_up_before(seq)
 
     def take_over(self, through: int) -> bool:
         """Learn that another collector has everything through this number; False if that was no news.
@@ -145,8 +155,8 @@ class Sequence:
         self.mark = Mark(now_s, through, self.contiguous, min(self.above), now_s)
         self.rounds = 0
 
-    def _give_up_first(self) -> None:
-        first, last = self.contiguous + 1, min(self.above) - 1
+    def _give_up_before(self, seq: int) -> None:
+        first, last = self.contiguous + 1, seq - 1
         self.gaps.append([first, last])
         self.missing += last - first + 1
         self._forget_gaps()
@@ -344,7 +354,19 @@ def watermark_topic(area: str, site: str) -> bytes:
 class Site:
     """A site and its devices; what its gateway is told in one watermark."""
 
-    __slots__ = ("area", "boot", "boot_ms", "devices", "due_s", "known_already", "name", "owed", "spoken", "topic")
+    __slots__ = (
+        "area",
+        "asks",
+        "boot",
+        "boot_ms",
+        "devices",
+        "due_s",
+        "known_already",
+        "name",
+        "owed",
+        "spoken",
+        "topic",
+    )
 
     def __init__(self, area: str, name: str) -> None:
         self.area = area
@@ -356,6 +378,7 @@ class Site:
         self.known_already = 0  # its duplicates when holes were last looked at
         self.topic = watermark_topic(area, name)
         self.owed = False  # its watermark moved and has not been published
+        self.asks = False  # its next watermark asks for all that is not durable
         self.due_s = 0.0  # when it may be published next, on the loop's clock
 
     @property
@@ -371,7 +394,9 @@ class Site:
         """
         boots = self.spoken - {self.boot}
         self.spoken.clear()
-        return [(boot, self._watermark(boot)) for boot in (*boots, self.boot)]
+        told = [(boot, self._watermark(boot)) for boot in (*boots, self.boot)]
+        self.asks = False
+        return told
 
     def _watermark(self, boot: int) -> bytes:
         durable = {}
@@ -380,7 +405,7 @@ class Site:
                 durable[device.name] = device.current.contiguous
             elif device.previous is not None and device.previous.boot == boot:
                 durable[device.name] = device.previous.contiguous
-        return encode(Watermark(boot, durable))
+        return encode(Watermark(boot, durable, self.asks))
 
 
 class TooManyDevices(Exception):
@@ -471,15 +496,21 @@ class Accounting:
             self.touch(device)
 
     def give_up_stale(
-        self, now_s: float, after_s: float, notes: Notes, may: Callable[[str], bool] = lambda area: True
+        self,
+        now_s: float,
+        after_s: float,
+        notes: Notes,
+        may: Callable[[str], bool] = lambda area: True,
+        kept: Mapping[tuple[str, str], int] = MappingProxyType({}),
     ) -> int:
         """Give up holes that have stood for `after_s` seconds while nothing was said again; answer how many readings.
 
-        Only in areas in which we `may`.
+        Only in areas in which we `may`, and not in the boot of which a site's gateway has `kept` all readings.
 
         A gateway says again in order, and on a slow line that takes long. While a hole of the site is being filled, or
         what is said again is known already, the turn of its other holes will come: to give one up before would let
-        the gateway forget readings that nobody has. But where its turn has been `ROUNDS` times, it has not got them.
+        the gateway forget readings that nobody has. But where its turn has been `ROUNDS` times, it has not got them; if
+        it promised to keep them, `KEPT_ROUNDS` times: it may be us who reject them.
         """
         waiting: dict[Site, list[tuple[Device, int, Sequence, Mark]]] = {}
         for device in self.devices.values():
@@ -497,11 +528,13 @@ class Accounting:
             said_again = site.duplicates != site.known_already
             said_again |= any(sequence.contiguous > mark.filled for _, _, sequence, mark in holes)
             site.known_already = site.duplicates
+            kept_boot = kept.get((site.area, site.name))
             for device, index, sequence, mark in holes:
-                in_vain = sequence.rounds >= ROUNDS and now_s - mark.stands_s >= after_s
+                is_kept = sequence.boot == kept_boot
+                in_vain = sequence.rounds >= (KEPT_ROUNDS if is_kept else ROUNDS) and now_s - mark.stands_s >= after_s
                 if sequence.contiguous > mark.filled:
                     sequence.watch_hole(now_s, mark.through)
-                elif said_again and not in_vain:
+                elif (said_again or is_kept) and not in_vain:
                     sequence.mark = mark._replace(since_s=now_s)
                 elif in_vain or now_s - mark.since_s >= after_s:
                     before, through = sequence.missing, mark.behind if in_vain else mark.through

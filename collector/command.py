@@ -91,7 +91,9 @@ def collect(
     max_devices: Annotated[int, typer.Option(min=1, help="More devices than this are rejected.")] = 200_000,
     future: Annotated[str, typer.Option(help="How far past the run's clock, at its pace, a reading may be.")] = "1h",
     past: Annotated[str, typer.Option(help="How long before the run's clock a reading may be.")] = "400d",
-    give_up: Annotated[str, typer.Option(help="How long to wait for a reading that is missing.")] = "30s",
+    give_up: Annotated[
+        str, typer.Option(help="How long to wait for a missing reading that its gateway does not keep.")
+    ] = "30s",
 ) -> None:
     r"""Collect readings into a store, and lose none.
 

@@ -100,6 +100,13 @@ class Settled:
     name: str = ""  # what its dead letters call it
 
 
+class GatewayState(NamedTuple):
+    """What a gateway's status told: whether it is connected, and the boot of which it keeps what is not durable yet."""
+
+    online: bool
+    keeps: int | None = None
+
+
 @dataclass(slots=True)
 class Transaction:
     """All that becomes durable together."""
@@ -118,8 +125,8 @@ class Transaction:
     """The run's clock, if it was told."""
     turned_away: dict[tuple[str, str, int], dict[str, int]] = field(default_factory=dict)
     """By area, site and boot: the highest number of each device among what was turned away, at the limit of devices."""
-    gateways: dict[tuple[str, str], bool | None] = field(default_factory=dict)
-    """Whether they are connected, of those whose status was told; None for one that is gone for good."""
+    gateways: dict[tuple[str, str], GatewayState | None] = field(default_factory=dict)
+    """Those whose status was told; None for one that is gone for good."""
     snapshot: list[tuple[DeviceKey, list[Any]]] | None = None
     trim_through: int = 0
     areas: list[str] | None = None
@@ -167,7 +174,7 @@ class Ingest:
         limits: TimeLimits = TimeLimits(),
         *,
         counters: dict[str, int] | None = None,
-        gateways: dict[tuple[str, str], bool] | None = None,
+        gateways: dict[tuple[str, str], GatewayState] | None = None,
         clock: Clock | None = None,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
@@ -175,7 +182,7 @@ class Ingest:
         self.clock = clock
         self._clock_told: Clock | None = None
         self._clock_heard_s = float("-inf")
-        self.gateways: dict[tuple[str, str], bool] = gateways or {}
+        self.gateways: dict[tuple[str, str], GatewayState] = gateways or {}
         self.turns_away: str | None = None
         """Which limit of devices was reached, as a sentence; devices beyond it are turned away until a restart."""
         self.counters: Counter[str] = Counter(counters or {})
@@ -339,7 +346,8 @@ class Ingest:
             self._gateways_told[site] = None
         elif site in self.gateways or len(self.gateways) < self.accounting.max_devices:
             status = decode(Status, payload)
-            self.gateways[site] = self._gateways_told[site] = status.online
+            state = GatewayState(status.online, status.boot if status.keeps else None)
+            self.gateways[site] = self._gateways_told[site] = state
             if status.durable:
                 self._let_go[site] = Watermark(status.boot, status.durable)
         else:
@@ -384,7 +392,8 @@ class Ingest:
 
         The note stands after the readings taken so far.
         """
-        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes, may)
+        kept = {site: state.keeps for site, state in self.gateways.items() if state.keeps is not None}
+        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes, may, kept)
         devices = list(dict.fromkeys(key for key, _, _ in self._notes.given_up))
         if given_up:
             self._seal()
@@ -443,7 +452,7 @@ class Ingest:
         self._heard = 0  # messages among them that are no readings
         self._clock_told = None
         self._turned_away: dict[tuple[str, str, int], dict[str, int]] = {}
-        self._gateways_told: dict[tuple[str, str], bool | None] = {}
+        self._gateways_told: dict[tuple[str, str], GatewayState | None] = {}
         self._packet_ids = []
         self._batches: list[Batch] = []
         self._duplicates = 0

@@ -24,7 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.accounting import Accounting, DeviceKey
-from collector.ingest import FORGOTTEN, DeadLetter, Group, Settled, Transaction
+from collector.ingest import FORGOTTEN, DeadLetter, GatewayState, Group, Settled, Transaction
 from collector.resident import Resident
 from haina.contract import MEASUREMENTS, Clock, Point, decode
 from haina.contract import encode as encode_message
@@ -70,7 +70,9 @@ CREATE TABLE IF NOT EXISTS stores (
     replayed INTEGER NOT NULL DEFAULT 0  -- refused points that it has taken since: `take_back` alone writes it
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gateways (
-    area TEXT, site TEXT, online INTEGER NOT NULL, PRIMARY KEY (area, site)
+    area TEXT, site TEXT, online INTEGER NOT NULL,
+    keeps INTEGER,  -- the boot of which it keeps what is not durable yet
+    PRIMARY KEY (area, site)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -173,10 +175,10 @@ class Journal:
             self._replayed = dict(self._reader.execute("SELECT store, replayed FROM stores"))
         return self._replayed
 
-    def gateways(self) -> dict[tuple[str, str], bool]:
-        """Which gateways were connected and which were not, as last told: a broker may not tell it again."""
-        rows = self._writer.execute("SELECT area, site, online FROM gateways")
-        return {(area, site): bool(online) for area, site, online in rows}
+    def gateways(self) -> dict[tuple[str, str], GatewayState]:
+        """What gateways' statuses told last: a broker may not tell it again."""
+        rows = self._writer.execute("SELECT area, site, online, keeps FROM gateways")
+        return {(area, site): GatewayState(bool(online), keeps) for area, site, online, keeps in rows}
 
     def clock(self) -> Clock | None:
         """The run's clock, as last told."""
@@ -263,11 +265,12 @@ class Journal:
             writer.execute("INSERT OR REPLACE INTO about VALUES ('clock', ?)", [encode_message(transaction.clock)])
         if transaction.areas is not None:
             writer.execute("INSERT OR REPLACE INTO about VALUES ('areas', ?)", [encode(transaction.areas)])
-        for site, online in transaction.gateways.items():
-            if online is None:
+        for site, gateway in transaction.gateways.items():
+            if gateway is None:
                 writer.execute("DELETE FROM gateways WHERE area = ? AND site = ?", site)
             else:
-                writer.execute("INSERT OR REPLACE INTO gateways VALUES (?, ?, ?)", (*site, online))
+                told = (*site, *gateway)
+                writer.execute("INSERT OR REPLACE INTO gateways (area, site, online, keeps) VALUES (?, ?, ?, ?)", told)
         if writer.execute("PRAGMA data_version").fetchone() != (self._counted_at,):
             self._count_letters()
         if transaction.dead_letters:
@@ -485,14 +488,14 @@ def _beside(folder: Path) -> Iterator[sqlite3.Connection]:
 
 def _add_columns(journal: sqlite3.Connection) -> None:
     """What a journal of an earlier version lacks."""
-    there = {row[1] for row in journal.execute("PRAGMA table_info(stores)")}
-    for column in (
-        "forgotten INTEGER NOT NULL DEFAULT 0",
-        "name TEXT NOT NULL DEFAULT ''",
-        "replayed INTEGER NOT NULL DEFAULT 0",
+    for table, column in (
+        ("stores", "forgotten INTEGER NOT NULL DEFAULT 0"),
+        ("stores", "name TEXT NOT NULL DEFAULT ''"),
+        ("stores", "replayed INTEGER NOT NULL DEFAULT 0"),
+        ("gateways", "keeps INTEGER"),
     ):
-        if column.split()[0] not in there:
-            journal.execute(f"ALTER TABLE stores ADD COLUMN {column}")
+        if column.split()[0] not in {row[1] for row in journal.execute(f"PRAGMA table_info({table})")}:
+            journal.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 def groups_with(journal: sqlite3.Connection, resident: Resident) -> Iterator[tuple[int, list[Point]]]:

@@ -213,9 +213,10 @@ class Report:
         for site in collector.accounting.sites.values():
             if not collector.partition.speaks_for(site.area):
                 continue  # it was handed over, and what is known of it here is past
-            gateway_online = gateways.get((site.area, site.name))
+            gateway = gateways.get((site.area, site.name))
+            online = None if gateway is None else gateway.online
             for device in site.devices:
-                yield device, state(device, gateway_online, now_ms)
+                yield device, state(device, online, now_ms)
 
     def _look(self) -> Glance:
         """Sum up all devices, unless that was done a moment ago."""
@@ -240,7 +241,7 @@ class Report:
 
     def _gateways(self) -> dict[str, int]:
         known = self._collector.ingest.gateways
-        online = sum(known.values())
+        online = sum(gateway.online for gateway in known.values())
         silent = sum(1 for site in self._collector.accounting.sites if site not in known)
         return {"online": online, "offline": len(known) - online, "unknown": silent}
 

@@ -291,6 +291,7 @@ class Collector:
         self._told = self._acknowledged = 0
         self.ingest.new_connection(connection.epoch)
         self.accounting.forgive()
+        lacked = not self._session_present or bool(self.partition.arriving)
         while True:
             while self._paused and connection.is_open:
                 self.broker_reason = "connected; it subscribes when reading goes on"
@@ -305,7 +306,7 @@ class Collector:
                 if not self._paused:
                     raise  # else it was us who did not read it
         self.broker_reason = None
-        self._owe_everybody()
+        self._owe_everybody(asks=lacked)
 
     async def _leave(self, connection: BrokerConnection) -> None:
         """Unsubscribe from areas that are to be handed over. Raises `MQTTError`."""
@@ -583,14 +584,15 @@ class Collector:
 
     # Watermarks
 
-    def _owe_everybody(self) -> None:
-        """A new connection may mean a new broker, which has never heard a watermark."""
+    def _owe_everybody(self, *, asks: bool) -> None:
+        """A new connection may mean a new broker, which has never heard a watermark, nor kept anything for us."""
         self._outbox.clear()
         self._ready.clear()
         self.accounting.settle_touched()
         self._owed = [site for site in self.accounting.sites.values() if self.partition.speaks_for(site.area)]
         for site in self._owed:
             site.owed = True
+            site.asks |= asks
             site.due_s = 0.0
 
     def _tick_watermarks(self, *, at_once: bool = False) -> None:

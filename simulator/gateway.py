@@ -4,12 +4,17 @@ Readings go out at QoS 1, but the broker's PUBACK is not the end: a broker may f
 reading until the collector's retained *watermark* for the site covers it, and says again what is not covered
 
 - after every reconnect, because the broker at the other end may have lost everything,
+- when the collector asks for it, because the broker had lost its session,
 - when a watermark comes and leaves it uncovered for a while (a gap), and
 - after a long silence, ever more rarely, because a collector that is down will come back.
 
+In the first two cases that is all at once. But what a watermark left uncovered may be lost, or still under way on a
+slow line; from here both look the same, and on a slow line saying everything again is a load that makes it slower
+still, until it never comes to rest. So the first few are said again, and twice as many as last time if that helped.
+
 What one watermark has covered no other takes back. The gateway lets go of it, and says so in its status
 (`Status.durable`): the broker may forget the watermark, and a collector that takes the area over would wait for
-readings that nobody can say.
+readings that nobody can say. A collector whose watermark stands lower than an earlier one did is told again.
 
 The collector drops what it already has, so saying it again is safe. All gateways of a run share one `Window`:
 when it is full the town's clock waits, so nothing is ever dropped here. That is the closed loop, and it is also
@@ -37,7 +42,8 @@ log = structlog.get_logger()
 MAX_IN_FLIGHT = 100  # of one gateway towards the broker; more does not help, the collector's own 100 bound the line
 KEEP_ALIVE_S = 30
 GAP_RESEND_S = 2.0  # a reading that a watermark left uncovered may still be under way; after this long it is a gap
-GAP_RESEND_CAP_S = 10.0  # and doubling, up to this: twice it, and a collector has not yet given the gap up (30 s)
+GAP_RESEND_CAP_S = 10.0  # and doubling, up to this
+LEAST_SAID_AGAIN = 4  # readings, of a gap or after a silence; assumed: little enough for any line
 SILENCE_RESEND_S = 30.0  # and doubling, up to:
 SILENCE_RESEND_CAP_S = 600.0
 STUCK_S = 60.0  # nothing of a site has become durable for so long; twice what the first resending takes. Assumed
@@ -126,6 +132,13 @@ class Gateway:
         self._unsent: deque[_Held] = deque()
         self._sent: deque[_Held] = deque()
         self._sent_before = 0  # how many of the first in `_unsent` are being said again
+        self._again: deque[_Held] = deque()  # of `_sent`, to be said again while they keep their places
+        self._again_count = LEAST_SAID_AGAIN
+        self._again_first: _Held | None = None  # the first of those said again last
+        self._again_through = 0  # so many have been let go of when a watermark covers them all
+        self._let_go = 0
+        self._looks = 0  # so often it looks yet whether more is missing, also after a watermark that freed something
+        self._is_ahead = False  # it has let go of what the last watermark does not cover
         self._last_said_s = 0.0
         self._progress_s = 0.0  # when it last had nothing to wait for, or something became durable
         self._gap_s = GAP_RESEND_S
@@ -164,18 +177,28 @@ class Gateway:
         """Send what there is room for."""
         self._say_status()
         connection = self._connection
-        if connection is None or not self._unsent or not self.is_connected or not connection.writable:
+        if connection is None or not (self._unsent or self._again) or not self.is_connected or not connection.writable:
             return
-        count = min(connection.room, len(self._unsent))
-        if count <= 0:
+        again = self._next_again(connection.room)
+        count = min(connection.room - len(again), len(self._unsent))
+        if len(again) + count <= 0:
             return
-        connection.publish([reading.message for reading in islice(self._unsent, count)])
+        connection.publish([reading.message for reading in (*again, *islice(self._unsent, count))])
         self._sent.extend(self._unsent.popleft() for _ in range(count))
-        again = min(count, self._sent_before)
-        self._sent_before -= again
-        self.resent += again
-        self.published += count - again
+        before = min(count, self._sent_before)
+        self._sent_before -= before
+        self.resent += before + len(again)
+        self.published += count - before
         self._last_said_s = time.monotonic()
+
+    def _next_again(self, room: int) -> list[_Held]:
+        """What is to be said again and still uncovered, as much as there is room for."""
+        again: list[_Held] = []
+        while self._again and len(again) < room:
+            reading = self._again.popleft()
+            if not self._is_durable(reading):
+                again.append(reading)
+        return again
 
     def turn(self) -> None:
         """Tell whether the site is online, now that this has changed; when there is no room, as soon as there is.
@@ -192,7 +215,7 @@ class Gateway:
             connection.publish([(self._status_topic, encode(self._status()))], retain=True)
 
     def _status(self) -> Status:
-        return Status(self.site.held is None, self._boot, self.site.town.now_ms, self._durable)
+        return Status(self.site.held is None, self._boot, self.site.town.now_ms, self._durable, keeps=True)
 
     def publish_clock(self, clock: Clock) -> None:
         """Tell the town's time; dropped when not connected, because the next one replaces it."""
@@ -200,11 +223,14 @@ class Gateway:
             self._connection.publish([(CLOCK_TOPIC.encode(), encode(clock))], retain=True)
 
     def check_silence(self, now_s: float) -> None:
-        """Say everything again when nothing became durable for long; called about once a second."""
-        if self._sent and self._connection is not None and now_s - self._last_said_s > self._silence_s:
+        """Say the first again when nothing became durable for long; called about once a second.
+
+        The watermark that answers it shows what else has to be said.
+        """
+        since_s = max(self._last_said_s, self._progress_s)
+        if self._sent and self._connection is not None and now_s - since_s > self._silence_s:
             self._silence_s = min(self._silence_s * 2, SILENCE_RESEND_CAP_S)
-            self._take_back()
-            self.pump()
+            self._say_again(looks=1)
 
     def stuck_on(self, now_s: float) -> str | None:
         """The device all others wait behind, if it is connected and nothing has become durable for `STUCK_S`."""
@@ -213,7 +239,8 @@ class Gateway:
 
     async def stay(self, address: BrokerAddress, *, speaks: bool) -> None:
         """Keep the session until cancelled. One gateway of a run `speaks` in the log for all."""
-        offline = Will(self._status_topic, encode(Status(online=False, boot=self._boot)), qos=1, retain=True)
+        vanished = encode(Status(online=False, boot=self._boot, keeps=True))
+        offline = Will(self._status_topic, vanished, qos=1, retain=True)
         options = ConnectOptions(
             client_id=f"haina-gw-{self.site.area}-{self.site.id}",
             keep_alive_s=KEEP_ALIVE_S,
@@ -255,9 +282,18 @@ class Gateway:
 
     def _take_back(self) -> None:
         """Put what was said, and is not known to be durable, in front of what was not."""
-        self._sent_before += len(self._sent)
-        self._unsent.extendleft(reversed(self._sent))
+        uncovered = []
+        for reading in self._sent:
+            if self._is_durable(reading):
+                reading.slice.pending -= 1
+            else:
+                uncovered.append(reading)
+        self._window.release(len(self._sent) - len(uncovered))
+        self._sent_before += len(uncovered)
+        self._unsent.extendleft(reversed(uncovered))
         self._sent.clear()
+        self._again.clear()
+        self._looks = 0
 
     # What the wire tells it
 
@@ -293,34 +329,59 @@ class Gateway:
             return
         if watermark.boot != self._boot:
             return  # an earlier life's
-        durable = watermark.durable
-        self._durable |= {device: seq for device, seq in durable.items() if seq > self._durable.get(device, 0)}
+        known = self._durable
+        self._is_ahead = any(seq < known.get(device, 0) for device, seq in watermark.durable.items())
+        known |= {device: seq for device, seq in watermark.durable.items() if seq > known.get(device, 0)}
         freed = self._free(self._sent)
+        self._let_go += freed
         if not self._sent:  # after a reconnect, readings that were durable all along wait to be said again
             freed_unsent = self._free(self._unsent)
             self._sent_before = max(0, self._sent_before - freed_unsent)
             freed += freed_unsent
+            self._gap_s, self._looks = GAP_RESEND_S, 0
         if freed:
             self._window.release(freed)
             self._progress_s = time.monotonic()
             self._silence_s = SILENCE_RESEND_S
-            if not self._sent:
-                self._gap_s = GAP_RESEND_S
-        elif self._sent and self._suspected is None:
-            self._suspected = self._sent[0]
-            asyncio.get_running_loop().call_later(self._gap_s, self._check_gap)
+        if watermark.again:
+            self._take_back()
+        elif self._sent and self._suspected is None and (self._looks or not freed):
+            self._suspect()
+
+    def _suspect(self) -> None:
+        """Look in a while whether the first reading that is not covered still is not."""
+        self._suspected = self._sent[0]
+        asyncio.get_running_loop().call_later(self._gap_s, self._check_gap)
 
     def _check_gap(self) -> None:
-        """Say again what a watermark left uncovered a while ago, if it still is.
+        suspected, self._suspected = self._suspected, None
+        if not self._sent:
+            return
+        if self._sent[0] is suspected:
+            self._status_due |= self._is_ahead
+            self._say_again(looks=2)
+        elif self._looks:
+            self._looks -= self._let_go > self._again_through  # beyond them it came by itself, or over another gap
+            if self._looks:
+                self._suspect()
 
-        On a slow line it may only be waiting in the broker, and saying it again makes the wait longer; hence ever more
-        rarely, until all is durable.
-        """
-        if self._sent and self._sent[0] is self._suspected:
+    def _say_again(self, looks: int) -> None:
+        """Say the first uncovered again: twice as many as last time if that helped, else a few, and more rarely."""
+        if self._looks and self._sent[0] is not self._again_first:
+            self._again_count = min(self._again_count * 2, len(self._sent))
+            self._gap_s = GAP_RESEND_S
+        else:
+            self._again_count = LEAST_SAID_AGAIN
             self._gap_s = min(self._gap_s * 2, GAP_RESEND_CAP_S)
-            self._take_back()
-            self.pump()
-        self._suspected = None
+        uncovered = ((place, reading) for place, reading in enumerate(self._sent) if not self._is_durable(reading))
+        places, again = zip(*islice(uncovered, self._again_count), strict=True)
+        self._again, self._again_first = deque(again), again[0]
+        self._again_through = self._let_go + places[-1] + 1
+        self._looks = looks
+        self.pump()
+
+    def _is_durable(self, reading: _Held) -> bool:
+        return reading.seq <= self._durable.get(reading.device, 0)
 
     def _free(self, held: deque[_Held]) -> int:
         freed, durable = 0, self._durable

@@ -41,12 +41,16 @@ class Status(msgspec.Struct, omit_defaults=True):
 
     `durable` is what a watermark had told it before: up to there it has let go of its readings and can say none of them
     again. So a collector that is new here knows where to begin, even if the broker has forgotten the watermark.
+
+    `keeps` is a promise: it keeps this boot's readings until a watermark covers them, and says again what one leaves
+    uncovered, also after it was gone. So the collector waits for what is missing, however long that takes.
     """
 
     online: bool
     boot: BOOT
     time: TIME_MS | None = None
     durable: Annotated[dict[str, SEQ], msgspec.Meta(max_length=MAX_SITE_DEVICES)] = {}
+    keeps: bool = False
 
 
 class Command(msgspec.Struct, omit_defaults=True):
@@ -94,8 +98,11 @@ class Reply(msgspec.Struct, omit_defaults=True):
     values: dict[str, Any] = {}
 
 
-class Watermark(msgspec.Struct):
+class Watermark(msgspec.Struct, omit_defaults=True):
     """Every reading of this boot up to and including `durable[device]` is safe on the collector's disk; retained.
+
+    With `again` the collector asks for all that is not covered: the broker had no session of it, so nobody has heard
+    what was said meanwhile.
 
     One that is not retained names devices that the collector turns away: their readings are safe as dead letters alone.
     It says nothing of other devices, and takes back nothing that was said of them.
@@ -103,6 +110,7 @@ class Watermark(msgspec.Struct):
 
     boot: BOOT
     durable: dict[str, int]
+    again: bool = False
 
 
 class Clock(msgspec.Struct, omit_defaults=True):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import accounting as accounting_module
-from collector.accounting import MAX_EARLY, MAX_GAPS, Accounting, Device, Notes, TooManyDevices
+from collector.accounting import KEPT_ROUNDS, MAX_EARLY, MAX_GAPS, Accounting, Device, Notes, TooManyDevices
 from haina.contract import Watermark, decode
 from tests.collector.readings import build_points
 
@@ -74,6 +74,14 @@ def test_a_gap_is_given_up_when_too_many_readings_wait_behind_it() -> None:
     assert not device.current.above
 
 
+def test_of_many_gaps_with_too_many_readings_behind_them_the_older_half_is_given_up() -> None:
+    device = build_device()
+    for seq in range(2, 2 * MAX_EARLY + 4, 2):
+        assert take(device, seq)
+    assert (device.current.contiguous, device.missing) == (MAX_EARLY + 2, MAX_EARLY // 2 + 1)
+    assert len(device.current.above) == MAX_EARLY // 2
+
+
 def test_a_gap_is_given_up_when_it_has_stood_for_a_while_and_not_before() -> None:
     accounting, notes = Accounting(), Notes()
     device = accounting.device(KEY)
@@ -119,6 +127,31 @@ def test_a_gap_that_its_gateway_passes_by_again_and_again_is_given_up_and_later_
             accounting.duplicate(device, notes)
     assert (device.current.contiguous, device.missing) == (5, 3)
     assert notes.given_up == [(KEY, 0, 4)], "what a restart will do again"
+
+
+def test_a_gap_that_its_gateway_promised_to_fill_is_waited_for_however_long_that_takes() -> None:
+    accounting, notes = Accounting(), Notes()
+    device = accounting.device(KEY)
+    take(device, 2, boot=7)
+    kept = {KEY[:2]: 7}
+    for now_s in (0.0, 100.0, 10_000.0):
+        assert accounting.give_up_stale(now_s, 30.0, notes, kept=kept) == 0
+    take(device, 2, boot=8)  # its gateway was started again, and promises nothing of the boot before
+    assert accounting.give_up_stale(10_005.0, 30.0, notes, kept={KEY[:2]: 8}) == 0
+    assert accounting.give_up_stale(10_030.0, 30.0, notes, kept={KEY[:2]: 8}) == 1
+    assert (device.missing, device.waited_for) == (1, 1)
+
+
+def test_a_gap_that_its_gateway_passes_by_although_it_promised_to_fill_it_is_given_up_later() -> None:
+    """Its readings may be such as this collector rejects."""
+    accounting, notes = Accounting(), Notes()
+    device = accounting.device(KEY)
+    take(device, 4, boot=7)
+    given_up = []
+    for turn in range(KEPT_ROUNDS + 2):
+        given_up.append(accounting.give_up_stale(10.0 * turn, 30.0, notes, kept={KEY[:2]: 7}))
+        assert not take(device, 4, boot=7)
+    assert given_up == [0] * KEPT_ROUNDS + [3, 0]
 
 
 def test_a_gap_is_not_given_up_for_the_time_in_which_nothing_could_come() -> None:

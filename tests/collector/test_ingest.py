@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from collector.accounting import Accounting
-from collector.ingest import CLOCK_TOLD_S, DEAD_LETTER_BYTES, MAX_DEAD_LETTERS_PENDING, Ingest, TimeLimits, Transaction
+from collector.ingest import (
+    CLOCK_TOLD_S,
+    DEAD_LETTER_BYTES,
+    MAX_DEAD_LETTERS_PENDING,
+    GatewayState,
+    Ingest,
+    TimeLimits,
+    Transaction,
+)
 from haina.contract import Clock, Measurement, Phase, Status, catalogue, encode
 from haina.contract.measurement import INT_LIMIT, Field
 from haina.contract.message import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_SITE_DEVICES
@@ -305,9 +313,21 @@ def test_gateways_are_online_offline_or_forgotten_as_their_status_says() -> None
     ingest = build_ingest()
     where = b"haina/v1/status/caoyang/home-%d/gateway/connection"
     hear(ingest, [message(where % 1, encode(Status(True, 1))), message(where % 2, encode(Status(False, 1)))])
-    assert ingest.gateways == {("caoyang", "home-1"): True, ("caoyang", "home-2"): False}
+    assert ingest.gateways == {("caoyang", "home-1"): GatewayState(True), ("caoyang", "home-2"): GatewayState(False)}
     hear(ingest, [message(where % 1, b"")])
-    assert ingest.gateways == {("caoyang", "home-2"): False}
+    assert ingest.gateways == {("caoyang", "home-2"): GatewayState(False)}
+
+
+def test_a_gap_of_a_boot_that_a_gateway_keeps_is_not_given_up_by_time() -> None:
+    def status(keeps: bool) -> Publish:
+        return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(True, 1, keeps=keeps)))
+
+    ingest = build_ingest()
+    hear(ingest, [publish(1), publish(3), status(keeps=True)])
+    assert [ingest.give_up_stale(now_s, 30.0) for now_s in (0.0, 100.0)] == [(0, [])] * 2
+    assert ingest.gateways == {("caoyang", "home-1"): GatewayState(True, keeps=1)}
+    hear(ingest, [status(keeps=False)])
+    assert ingest.give_up_stale(200.0, 30.0) == (1, [("caoyang", "home-1", "wearable-1")])
 
 
 def test_what_a_gateway_has_let_go_of_is_had_elsewhere_unless_it_is_here_whenever_it_says_so() -> None:

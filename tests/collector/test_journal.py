@@ -1,5 +1,6 @@
 """The journal against a model: whatever is done to it, and whenever it crashes, what was committed is found again."""
 
+import contextlib
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from collector import journal as journal_module
 from collector.accounting import Accounting
-from collector.ingest import DeadLetter, Ingest, Settled, Transaction
+from collector.ingest import DeadLetter, GatewayState, Ingest, Settled, Transaction
 from collector.journal import CommitFailed, Journal, JournalUnusable, take_back
 from haina.contract import MEASUREMENTS, Measurement, Point
 from haina.contract.measurement import Field
@@ -325,3 +326,18 @@ def test_reading_begins_with_the_group_that_holds_the_number(journal: Journal) -
     assert [group.first for group in journal.read(11, 11)] == [11, 21]
     assert [len(group.points) for group in journal.read(1, 1_000)] == [10, 10, 10]
     assert type(journal.read(1, 1)[0].points[0]) is Point
+
+
+def test_what_gateways_told_outlives_a_restart_also_in_a_journal_of_an_earlier_version(tmp_path: Path) -> None:
+    told = {("caoyang", "home-1"): GatewayState(True, keeps=3), ("caoyang", "home-2"): GatewayState(False)}
+    with contextlib.closing(Journal(tmp_path)) as journal:
+        commit(journal, build_ingest(), gateways=told)
+        commit(journal, build_ingest(), gateways={("caoyang", "home-2"): None})
+    with contextlib.closing(Journal(tmp_path)) as journal:
+        assert journal.gateways() == {("caoyang", "home-1"): GatewayState(True, keeps=3)}
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as earlier:
+        earlier.execute("ALTER TABLE gateways DROP COLUMN keeps")
+    with contextlib.closing(Journal(tmp_path)) as journal:
+        assert journal.gateways() == {("caoyang", "home-1"): GatewayState(True)}
+        commit(journal, build_ingest(), gateways=told)
+        assert journal.gateways() == told

@@ -12,7 +12,7 @@ import pytest
 from haina.contract import Command, Meta, Reply, Status, Topic, TopicClass, Watermark, decode, encode, measurement
 from haina.mqtt.codec import Publish
 from haina.mqtt.connection import BrokerAddress, Connection, ConnectOptions, stay_connected
-from simulator.gateway import STUCK_S, Gateway, Slice, Window
+from simulator.gateway import LEAST_SAID_AGAIN, SILENCE_RESEND_S, STUCK_S, Gateway, Slice, Window
 from simulator.town import Device, Town
 from simulator.truth import NoTruth
 from tests.brokers import mosquitto_broker
@@ -28,6 +28,7 @@ class Collector:
         self.heard: Counter[tuple[str, int]] = Counter()
         self.others: dict[bytes, bytes] = {}
         self.connection: Connection | None = None
+        self.session_present = False
         self.covers = True
         self.forget: Callable[[str, int], bool] = lambda _device, _seq: False
 
@@ -36,9 +37,10 @@ class Collector:
         await connection.subscribe(
             [c.filter for c in (TopicClass.TELEMETRY, TopicClass.STATUS, TopicClass.META, TopicClass.REPLY)]
         )
-        self.cover()  # as the real one does: gateways learn that somebody listens again
+        self.cover(again=not self.session_present)  # as the real one does: gateways learn that somebody listens again
 
-    def connected(self, session_present: bool) -> None: ...
+    def connected(self, session_present: bool) -> None:
+        self.session_present = session_present
 
     def disconnected(self, reason: str) -> None: ...
 
@@ -58,7 +60,7 @@ class Collector:
         if self.covers:
             self.cover()
 
-    def cover(self) -> None:
+    def cover(self, *, again: bool = False) -> None:
         durable: dict[str, int] = {}
         for device, _ in self.heard:
             seq = durable.get(device, 0)
@@ -67,7 +69,7 @@ class Collector:
             durable[device] = seq
         assert self.connection is not None
         if self.connection.is_open and self.connection.room:
-            message = encode(Watermark(boot=1, durable=durable))
+            message = encode(Watermark(boot=1, durable=durable, again=again))
             self.connection.publish([(b"haina/v1/watermark/a01/h0001/gateway/durable", message)], retain=True)
 
 
@@ -196,7 +198,7 @@ def test_a_gap_that_stays_is_said_again_ever_more_rarely(monkeypatch: pytest.Mon
             began_s = time.monotonic()
             home.say(1)
             await home.until(lambda: home.gateway.resent == 4)
-            assert time.monotonic() - began_s >= 0.1 + 0.2 + 0.4 + 0.8
+            assert time.monotonic() - began_s >= 0.1 + 0.2 + 0.4  # the collector may have asked for it once, as it came
             home.collector.forget = lambda _device, _seq: False
             await home.until(lambda: home.window.outstanding == 0)
 
@@ -219,6 +221,112 @@ def test_what_one_watermark_has_covered_no_other_takes_back() -> None:
             topic = b"haina/v1/watermark/a01/h0001/gateway/durable"
             home.gateway.received([Publish(topic, watermark, 1, False, False, 1)])
             assert home.window.outstanding == outstanding
+
+    asyncio.run(scene())
+
+
+WATERMARK = b"haina/v1/watermark/a01/h0001/gateway/durable"
+
+
+def build_wired_home() -> tuple[Home, Mock, Callable[..., None]]:
+    """A home whose gateway is connected to nothing, what it publishes on, and how it is told a watermark."""
+    home = Home(BrokerAddress("127.0.0.1", 1))
+    wire = Mock(Connection, is_open=True, writable=True, room=100)
+    home.gateway._connection = wire
+    home.gateway._introduced.set()
+
+    def tell(*, again: bool = False, **durable: int) -> None:
+        watermark = Watermark(1, {f"pir-{room}": seq for room, seq in durable.items()}, again)
+        home.gateway.received([Publish(WATERMARK, encode(watermark), 1, False, False, 1)])
+
+    return home, wire, tell
+
+
+def said(wire: Mock) -> list[tuple[str, int]]:
+    """The readings it published since it was last asked, as device and seq."""
+    messages = [message for call in wire.publish.call_args_list for message in call.args[0]]
+    wire.publish.reset_mock()
+    topics = [(Topic.parse(topic.decode()), payload) for topic, payload in messages]
+    return [
+        (topic.device, MOTION.decoder.decode(payload).seq)
+        for topic, payload in topics
+        if topic.topic_class is TopicClass.TELEMETRY
+    ]
+
+
+def test_a_collector_that_asks_hears_again_what_is_not_durable_and_nothing_else() -> None:
+    async def scene() -> None:
+        home, wire, tell = build_wired_home()
+        home.say(6)  # three of the kitchen's, three of the bedroom's
+        assert len(said(wire)) == 6
+        tell(kitchen=1, bedroom=3)
+        assert home.window.outstanding == 4, "the bedroom's are behind the kitchen's second"
+        tell(kitchen=1, bedroom=3, again=True)
+        assert said(wire) == [("pir-kitchen", 2), ("pir-kitchen", 3)]
+        assert (home.gateway.resent, home.window.outstanding) == (2, 2)
+        tell(kitchen=3)
+        assert home.window.outstanding == 0
+
+    asyncio.run(scene())
+
+
+def test_of_a_gap_a_few_are_said_again_and_the_rest_only_where_that_was_what_was_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simulator.gateway.GAP_RESEND_S", 0.02)
+
+    async def scene() -> None:
+        home, wire, tell = build_wired_home()
+        kitchen, _ = home.sensors
+        home.say(40, kitchen)
+        said(wire)
+        tell(kitchen=0)
+
+        async def said_again() -> list[int]:
+            await home.until(lambda: wire.publish.called)
+            return [seq for _, seq in said(wire)]
+
+        assert await said_again() == [1, 2, 3, 4]
+        tell(kitchen=4)
+        assert await said_again() == [5, 6, 7, 8, 9, 10, 11, 12]
+        tell(kitchen=12)
+        assert await said_again() == list(range(13, 29))
+        tell(kitchen=12)
+        assert await said_again() == [13, 14, 15, 16], "it was in vain: they may be under way"
+
+    asyncio.run(scene())
+
+
+def test_a_collector_whose_watermark_stands_lower_than_an_earlier_one_is_told_what_was_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simulator.gateway.GAP_RESEND_S", 0.02)
+
+    async def scene() -> None:
+        home, wire, tell = build_wired_home()
+        home.say(10, home.sensors[0])
+        tell(kitchen=7)
+        tell(kitchen=3)  # another collector, or one without its journal
+        wire.publish.reset_mock()
+        await home.until(lambda: wire.publish.called)
+        [(topic, payload)] = wire.publish.call_args_list[0].args[0]
+        assert topic == b"haina/v1/status/a01/h0001/gateway/connection"
+        status = decode(Status, payload)
+        assert (status.durable, status.keeps) == ({"pir-kitchen": 7}, True)
+
+    asyncio.run(scene())
+
+
+def test_nothing_is_said_again_for_silence_while_readings_become_durable() -> None:
+    async def scene() -> None:
+        home, _, tell = build_wired_home()
+        home.say(10, home.sensors[0])
+        home.gateway._last_said_s -= 1_000
+        tell(kitchen=5)
+        home.gateway.check_silence(time.monotonic())
+        assert home.gateway.resent == 0
+        home.gateway.check_silence(time.monotonic() + SILENCE_RESEND_S + 1)
+        assert home.gateway.resent == LEAST_SAID_AGAIN
 
     asyncio.run(scene())
 
