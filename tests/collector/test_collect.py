@@ -691,7 +691,7 @@ def test_status_says_when_something_is_wrong_and_when_nobody_answers(tmp_path: P
 
 
 def test_status_is_1_while_a_store_is_down_and_the_collector_is_healthy(tmp_path: Path, broker: RunningBroker) -> None:
-    down = ("--store", "null:", "--store", "duckdb+http://127.0.0.1:1", "--client-id", "store-down")
+    down = ("--store", "null:", "--store", "duckdb+http://127.0.0.1:1", "--client-id", "status-of-a-store-down")
     with haina_collect(broker, tmp_path, *down) as collector:
         collector.until_connected()
         send(broker, readings(1, 1, "band"))
