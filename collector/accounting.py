@@ -9,7 +9,8 @@ collector can promise a gateway in a watermark.
 A hole is given up when 20,000 readings wait behind it, or when it has stood for a while (`give_up`): a watermark that
 never moves would stall the gateway. What arrives later after all is not lost: it is still taken, and no longer
 missing. But a gateway that lets go of what a watermark covers would lose it; for one that promises to say again what is
-not covered (`Status.keeps`) a hole stands as long as it may still be filled, and time alone gives up none.
+not covered (`Status.keeps`) a hole stands as long as it may still be filled, and time alone gives up none. Unless it is
+us who do not take what fills it: of a device with rejected messages holes are given up by time.
 
 A boot is a name and not an order: a town that is founded anew may have a lower one than the town before. The last
 two that a device spoke in are kept, so that what a gateway resends from before a restart finds its place. A device
@@ -64,8 +65,12 @@ ROUNDS: Final = 3
 A gateway says again in order, so one that still had the readings would have said them first; once may be the broker."""
 
 KEPT_ROUNDS: Final = 12
-"""As often where the gateway promises to keep what is missing: a broker whose queue is full may drop nine of ten, and
-then it was this reading that has gone nine times in ten. Assumed: some two minutes of a gateway's patience."""
+"""The same, where the gateway promised to keep what is missing. More often, because a broker whose queue is full may
+drop nine of ten messages, and then passes some hole three times by chance. Assumed; two minutes of a gateway's."""
+
+REJECTED_FOR: Final = 2
+"""A device of which a message was rejected is one whose gateway keeps nothing, for so many times the patience with such
+a one: it may say again for ever what will never be taken."""
 
 
 class Mark(NamedTuple):
@@ -212,6 +217,8 @@ class Device:
         "last_ms",
         "name",
         "previous",
+        "rejected",
+        "rejected_until_s",
         "reordered",
         "site",
         "touched",
@@ -232,6 +239,8 @@ class Device:
         self.unverified = 0
         self.earlier_received = 0  # of boots that are no longer kept
         self.earlier_missing = 0
+        self.rejected = False  # a message of it was, since holes were last looked at; this and the next not persisted
+        self.rejected_until_s = float("-inf")
         self.touched = False  # has had a reading since the last `Accounting.settle_touched`
         self.unsaved = False  # differs from its snapshot
 
@@ -378,7 +387,7 @@ class Site:
         self.known_already = 0  # its duplicates when holes were last looked at
         self.topic = watermark_topic(area, name)
         self.owed = False  # its watermark moved and has not been published
-        self.asks = False  # its next watermark asks for all that is not durable
+        self.asks = False  # its watermarks ask for all that is not durable, until one was published
         self.due_s = 0.0  # when it may be published next, on the loop's clock
 
     @property
@@ -394,9 +403,7 @@ class Site:
         """
         boots = self.spoken - {self.boot}
         self.spoken.clear()
-        told = [(boot, self._watermark(boot)) for boot in (*boots, self.boot)]
-        self.asks = False
-        return told
+        return [(boot, self._watermark(boot)) for boot in (*boots, self.boot)]
 
     def _watermark(self, boot: int) -> bytes:
         durable = {}
@@ -505,7 +512,7 @@ class Accounting:
     ) -> int:
         """Give up holes that have stood for `after_s` seconds while nothing was said again; answer how many readings.
 
-        Only in areas in which we `may`, and not in the boot of which a site's gateway has `kept` all readings.
+        Only in areas in which we `may`. Of the boot that a site's gateway has `kept`, time alone gives up none.
 
         A gateway says again in order, and on a slow line that takes long. While a hole of the site is being filled, or
         what is said again is known already, the turn of its other holes will come: to give one up before would let
@@ -530,7 +537,9 @@ class Accounting:
             site.known_already = site.duplicates
             kept_boot = kept.get((site.area, site.name))
             for device, index, sequence, mark in holes:
-                is_kept = sequence.boot == kept_boot
+                if device.rejected:
+                    device.rejected, device.rejected_until_s = False, now_s + REJECTED_FOR * after_s
+                is_kept = sequence.boot == kept_boot and now_s >= device.rejected_until_s
                 in_vain = sequence.rounds >= (KEPT_ROUNDS if is_kept else ROUNDS) and now_s - mark.stands_s >= after_s
                 if sequence.contiguous > mark.filled:
                     sequence.watch_hole(now_s, mark.through)

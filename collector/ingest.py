@@ -48,6 +48,10 @@ MAX_DEAD_LETTERS_PENDING: Final = 10_000
 DEAD_LETTER_BYTES: Final = 1_024
 """How much of a rejected payload is kept."""
 
+KEEPS_S: Final = 86_400.0
+"""A gateway that was not connected for so long is believed no more to come back with what it keeps. Assumed: whoever
+has not noticed it in a day will not mend it."""
+
 CLOCK_TOLD_S: Final = 600.0
 """A run tells its clock every two seconds. One that has not for so long is cut off, or over. Assumed."""
 
@@ -194,6 +198,7 @@ class Ingest:
         self._max_topics = 2 * accounting.max_devices
         self._let_go: dict[tuple[str, str], Watermark] = {}
         """What gateways say that they cannot say again: were it not here, another collector would have it."""
+        self._gone_s: dict[tuple[str, str], float] = {}  # since when gateways were seen not to be connected
         self._number = 0
         self._since_s = 0.0
         self.epoch = 0
@@ -316,6 +321,8 @@ class Ingest:
         self._rejected[kind] += 1
         if kind == "devices":
             self.turns_away = reason
+        elif (device := self._sender(topic)) is not None:
+            device.rejected = True
         letters = self._dead_letters
         if len(letters) == letters.maxlen:
             self._dead_letters_dropped += 1
@@ -328,6 +335,14 @@ class Ingest:
                 reason,
             )
         )
+
+    def _sender(self, topic: bytes) -> Device | None:
+        """The known device whose topic this is."""
+        try:
+            said = Topic.parse(topic.decode())
+        except (BadTopic, UnicodeDecodeError):
+            return None
+        return self.accounting.devices.get((said.area, said.site, said.device))
 
     # What is not a reading
 
@@ -392,12 +407,21 @@ class Ingest:
 
         The note stands after the readings taken so far.
         """
-        kept = {site: state.keeps for site, state in self.gateways.items() if state.keeps is not None}
-        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes, may, kept)
+        given_up = self.accounting.give_up_stale(now_s, after_s, self._notes, may, self._kept(now_s))
         devices = list(dict.fromkeys(key for key, _, _ in self._notes.given_up))
         if given_up:
             self._seal()
         return given_up, devices
+
+    def _kept(self, now_s: float) -> dict[tuple[str, str], int]:
+        """The boots of which gateways keep what is not durable, by site; of those that are not gone for too long."""
+        gone_s = self._gone_s
+        self._gone_s = {site: gone_s.get(site, now_s) for site, state in self.gateways.items() if not state.online}
+        return {
+            site: state.keeps
+            for site, state in self.gateways.items()
+            if state.keeps is not None and now_s - self._gone_s.get(site, now_s) < KEEPS_S
+        }
 
     # Commits
 

@@ -79,18 +79,26 @@ class Partition:
 
     @property
     def filters(self) -> list[str]:
-        """What to subscribe to."""
-        return [*_filters(self.wanted), CLOCK_TOPIC]
+        """What to subscribe to at QoS 1: readings."""
+        return _filters(TopicClass.TELEMETRY, self.wanted)
+
+    @property
+    def state_filters(self) -> list[str]:
+        """What to subscribe to at QoS 0, because it is retained or told again: statuses and the clock.
+
+        While readings wait, the embedded broker gives all its messages in flight to them, and of retained ones it
+        brings no more than fit into those, ever. At QoS 0 neither holds; and a broker that is asked anew tells anew.
+        """
+        return [*_filters(TopicClass.STATUS, self.wanted), CLOCK_TOPIC]
 
     @property
     def leaving_filters(self) -> list[str]:
         """What to unsubscribe from."""
-        return _filters(self.leaving)
+        return _filters(TopicClass.TELEMETRY, self.leaving) + _filters(TopicClass.STATUS, self.leaving)
 
 
-def _filters(areas: Iterable[str]) -> list[str]:
-    kinds = (TopicClass.TELEMETRY, TopicClass.STATUS)
-    return [f"{PREFIX}/{kind}/{area}/+/+/+" for kind in kinds for area in sorted(areas)]
+def _filters(kind: TopicClass, areas: Iterable[str]) -> list[str]:
+    return [f"{PREFIX}/{kind}/{area}/+/+/+" for area in sorted(areas)]
 
 
 class _Ear:

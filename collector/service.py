@@ -101,7 +101,7 @@ SAMPLES: Final = 3_600
 """Seconds of history for rates and lags."""
 
 
-_WatermarkKey = tuple[bytes, int]  # topic and boot
+_WatermarkKey = tuple[Site, int]  # and boot
 
 
 class CannotStart(Exception):
@@ -122,7 +122,7 @@ class Settings:
     max_devices: int = 200_000
     time_limits: TimeLimits = field(default_factory=TimeLimits)
     give_up_s: float = 30.0
-    """A hole in a device's numbers that has stood for so long is given up; longer than a gateway takes to resend."""
+    """A hole in a device's numbers that has stood for so long is given up, where its gateway keeps nothing."""
 
 
 class Collector:
@@ -183,6 +183,7 @@ class Collector:
         self._areas_changed = served != self.partition.served
         self._told = self._acknowledged = 0  # watermarks, on this connection
         self._session_present = False
+        self._lacked = False  # what was said while the broker had no session of ours, or not of these areas
         self._ticks = 0
         self._rejected_told = 0
         self._last_letter: DeadLetter | None = None
@@ -291,7 +292,7 @@ class Collector:
         self._told = self._acknowledged = 0
         self.ingest.new_connection(connection.epoch)
         self.accounting.forgive()
-        lacked = not self._session_present or bool(self.partition.arriving)
+        self._lacked |= not self._session_present or bool(self.partition.arriving)
         while True:
             while self._paused and connection.is_open:
                 self.broker_reason = "connected; it subscribes when reading goes on"
@@ -301,12 +302,13 @@ class Collector:
             await self._take_over()
             try:
                 await connection.subscribe(self.partition.filters)
+                await connection.subscribe(self.partition.state_filters, qos=0)
                 break
             except NoReply:
                 if not self._paused:
                     raise  # else it was us who did not read it
         self.broker_reason = None
-        self._owe_everybody(asks=lacked)
+        self._owe_everybody()
 
     async def _leave(self, connection: BrokerConnection) -> None:
         """Unsubscribe from areas that are to be handed over. Raises `MQTTError`."""
@@ -343,15 +345,15 @@ class Collector:
         end_s = loop.time() + 2 * self.settings.give_up_s
         looks, quiet_s, readings_before, told_before = 0, 0.0, -1, 0
         while partition.leaving and connection.is_open:
-            sites = {site.topic: site for site in self.accounting.sites.values() if partition.leaves(site.area)}
-            devices = [device for site in sites.values() for device in site.devices]
+            sites = {site for site in self.accounting.sites.values() if partition.leaves(site.area)}
+            devices = [device for site in sites for device in site.devices]
             missing = sum(device.waited_for for device in devices)
             readings = sum(device.received + device.duplicates for device in devices)
             waiting = itertools.chain(self._ready, *((key for key, _ in due) for _, due in self._outbox))
             is_told = not (
                 any(device.touched for device in devices)
-                or any(site.owed for site in sites.values())
-                or any(topic in sites for topic, _ in waiting)
+                or any(site.owed for site in sites)
+                or any(site in sites for site, _ in waiting)
             )
             waits = missing > 0 and loop.time() < end_s
             looks = 0 if waits or self._paused else looks + 1
@@ -584,7 +586,7 @@ class Collector:
 
     # Watermarks
 
-    def _owe_everybody(self, *, asks: bool) -> None:
+    def _owe_everybody(self) -> None:
         """A new connection may mean a new broker, which has never heard a watermark, nor kept anything for us."""
         self._outbox.clear()
         self._ready.clear()
@@ -592,8 +594,9 @@ class Collector:
         self._owed = [site for site in self.accounting.sites.values() if self.partition.speaks_for(site.area)]
         for site in self._owed:
             site.owed = True
-            site.asks |= asks
+            site.asks |= self._lacked
             site.due_s = 0.0
+        self._lacked = False
 
     def _tick_watermarks(self, *, at_once: bool = False) -> None:
         """Say what is durable for every site that is due.
@@ -614,7 +617,7 @@ class Collector:
             site.owed = False
             site.due_s = now_s + WATERMARK_S
             if self.partition.speaks_for(site.area):
-                due += (((site.topic, boot), payload) for boot, payload in site.watermarks())
+                due += (((site, boot), payload) for boot, payload in site.watermarks())
         self._owed = waiting
         if due:
             self._outbox.append((self.ingest.open_transaction, due))
@@ -641,7 +644,9 @@ class Collector:
             return
         keys = list(itertools.islice(self._ready, connection.room))
         if keys:
-            connection.publish([(key[0], self._ready.pop(key)) for key in keys], qos=1, retain=True)
+            connection.publish([(key[0].topic, self._ready.pop(key)) for key in keys], qos=1, retain=True)
+            for site, _ in keys:
+                site.asks = False
             self._told += len(keys)
         count = min(connection.room, len(self._turned_away))
         if count:

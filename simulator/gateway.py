@@ -14,7 +14,8 @@ still, until it never comes to rest. So the first few are said again, and twice 
 
 What one watermark has covered no other takes back. The gateway lets go of it, and says so in its status
 (`Status.durable`): the broker may forget the watermark, and a collector that takes the area over would wait for
-readings that nobody can say. A collector whose watermark stands lower than an earlier one did is told again.
+readings that nobody can say. Whenever it says a few again it says this too, for it may be what the collector lacks, and
+so may the promise to keep the rest (`Status.keeps`).
 
 The collector drops what it already has, so saying it again is safe. All gateways of a run share one `Window`:
 when it is full the town's clock waits, so nothing is ever dropped here. That is the closed loop, and it is also
@@ -22,6 +23,7 @@ what keeps an embedded broker's bounded log from overflowing during a backfill.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -47,6 +49,7 @@ LEAST_SAID_AGAIN = 4  # readings, of a gap or after a silence; assumed: little e
 SILENCE_RESEND_S = 30.0  # and doubling, up to:
 SILENCE_RESEND_CAP_S = 600.0
 STUCK_S = 60.0  # nothing of a site has become durable for so long; twice what the first resending takes. Assumed
+GOODBYE_S = 1.0  # how long a goodbye waits for room on the wire
 REMEMBERED_COMMANDS = 1_000
 
 
@@ -138,7 +141,6 @@ class Gateway:
         self._again_through = 0  # so many have been let go of when a watermark covers them all
         self._let_go = 0
         self._looks = 0  # so often it looks yet whether more is missing, also after a watermark that freed something
-        self._is_ahead = False  # it has let go of what the last watermark does not cover
         self._last_said_s = 0.0
         self._progress_s = 0.0  # when it last had nothing to wait for, or something became durable
         self._gap_s = GAP_RESEND_S
@@ -147,6 +149,7 @@ class Gateway:
         self._durable: dict[str, int] = {}  # as watermarks have told
         self._obeyed: dict[str, None] = {}
         self._status_due = False
+        self._leaves = False
         self._watermark_topic = str(Topic(TopicClass.WATERMARK, site.area, site.id, "gateway", "durable")).encode()
         self._status_topic = str(Topic(TopicClass.STATUS, site.area, site.id, "gateway", "connection")).encode()
 
@@ -177,7 +180,7 @@ class Gateway:
         """Send what there is room for."""
         self._say_status()
         connection = self._connection
-        if connection is None or not (self._unsent or self._again) or not self.is_connected or not connection.writable:
+        if connection is None or self._leaves or not self.is_connected or not connection.writable:
             return
         again = self._next_again(connection.room)
         count = min(connection.room - len(again), len(self._unsent))
@@ -210,7 +213,7 @@ class Gateway:
 
     def _say_status(self) -> None:
         connection = self._connection
-        if connection is not None and self._status_due and self.is_connected and connection.room:
+        if connection is not None and self._status_due and not self._leaves and self.is_connected and connection.room:
             self._status_due = False
             connection.publish([(self._status_topic, encode(self._status()))], retain=True)
 
@@ -249,8 +252,17 @@ class Gateway:
         )
         await stay_connected(address, options, self, self._introduce, quiet=not speaks)
 
-    def leave(self) -> None:
-        """Say goodbye, so that the will is not needed. Follow it by cancelling `stay`, which closes the session."""
+    async def leave(self) -> None:
+        """Say goodbye, so that the will is not needed: it keeps nothing any more.
+
+        Follow it by cancelling `stay`, which closes the session.
+        """
+        self._leaves = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                while self._connection is not None and self.is_connected and not self._connection.room:
+                    self._acknowledged.clear()
+                    await self._acknowledged.wait()
         connection = self._connection
         if connection is not None and self.is_connected and connection.room:
             goodbye = Status(online=False, boot=self._boot, time=self.site.town.now_ms)
@@ -330,19 +342,8 @@ class Gateway:
         if watermark.boot != self._boot:
             return  # an earlier life's
         known = self._durable
-        self._is_ahead = any(seq < known.get(device, 0) for device, seq in watermark.durable.items())
         known |= {device: seq for device, seq in watermark.durable.items() if seq > known.get(device, 0)}
-        freed = self._free(self._sent)
-        self._let_go += freed
-        if not self._sent:  # after a reconnect, readings that were durable all along wait to be said again
-            freed_unsent = self._free(self._unsent)
-            self._sent_before = max(0, self._sent_before - freed_unsent)
-            freed += freed_unsent
-            self._gap_s, self._looks = GAP_RESEND_S, 0
-        if freed:
-            self._window.release(freed)
-            self._progress_s = time.monotonic()
-            self._silence_s = SILENCE_RESEND_S
+        freed = self._free_durable()
         if watermark.again:
             self._take_back()
         elif self._sent and self._suspected is None and (self._looks or not freed):
@@ -358,7 +359,6 @@ class Gateway:
         if not self._sent:
             return
         if self._sent[0] is suspected:
-            self._status_due |= self._is_ahead
             self._say_again(looks=2)
         elif self._looks:
             self._looks -= self._let_go > self._again_through  # beyond them it came by itself, or over another gap
@@ -367,6 +367,9 @@ class Gateway:
 
     def _say_again(self, looks: int) -> None:
         """Say the first uncovered again: twice as many as last time if that helped, else a few, and more rarely."""
+        self._free_durable()  # a watermark of this boot may have come before the reading was said
+        if not self._sent:
+            return
         if self._looks and self._sent[0] is not self._again_first:
             self._again_count = min(self._again_count * 2, len(self._sent))
             self._gap_s = GAP_RESEND_S
@@ -378,10 +381,26 @@ class Gateway:
         self._again, self._again_first = deque(again), again[0]
         self._again_through = self._let_go + places[-1] + 1
         self._looks = looks
+        self._status_due = True
         self.pump()
 
     def _is_durable(self, reading: _Held) -> bool:
         return reading.seq <= self._durable.get(reading.device, 0)
+
+    def _free_durable(self) -> int:
+        """Let go of what is durable with nothing before it that is not; how many readings."""
+        freed = self._free(self._sent)
+        self._let_go += freed
+        if not self._sent:  # after a reconnect, readings that were durable all along wait to be said again
+            freed_unsent = self._free(self._unsent)
+            self._sent_before = max(0, self._sent_before - freed_unsent)
+            freed += freed_unsent
+            self._gap_s, self._looks = GAP_RESEND_S, 0
+        if freed:
+            self._window.release(freed)
+            self._progress_s = time.monotonic()
+            self._silence_s = SILENCE_RESEND_S
+        return freed
 
     def _free(self, held: deque[_Held]) -> int:
         freed, durable = 0, self._durable

@@ -291,8 +291,7 @@ class LiveRun:
                     live_s = time.monotonic()
             await self._drain()
             self._tell_clock(force=True)
-            for gateway in self._gateways.values():
-                gateway.leave()
+            await asyncio.gather(*(gateway.leave() for gateway in self._gateways.values()))
         finally:
             for task in tasks:
                 task.cancel()

@@ -43,7 +43,8 @@ class Status(msgspec.Struct, omit_defaults=True):
     again. So a collector that is new here knows where to begin, even if the broker has forgotten the watermark.
 
     `keeps` is a promise: it keeps this boot's readings until a watermark covers them, and says again what one leaves
-    uncovered, also after it was gone. So the collector waits for what is missing, however long that takes.
+    uncovered, also after its connection was gone. So the collector waits for what is missing, however long that takes;
+    for one that is not connected, a day.
     """
 
     online: bool

@@ -13,6 +13,7 @@ from collector.accounting import Accounting
 from collector.ingest import (
     CLOCK_TOLD_S,
     DEAD_LETTER_BYTES,
+    KEEPS_S,
     MAX_DEAD_LETTERS_PENDING,
     GatewayState,
     Ingest,
@@ -328,6 +329,28 @@ def test_a_gap_of_a_boot_that_a_gateway_keeps_is_not_given_up_by_time() -> None:
     assert ingest.gateways == {("caoyang", "home-1"): GatewayState(True, keeps=1)}
     hear(ingest, [status(keeps=False)])
     assert ingest.give_up_stale(200.0, 30.0) == (1, [("caoyang", "home-1", "wearable-1")])
+
+
+@pytest.mark.parametrize("why", ["rejected", "gone"])
+def test_a_gap_is_given_up_after_all_where_its_readings_are_rejected_or_its_gateway_does_not_come_back(
+    why: str,
+) -> None:
+    def status(online: bool) -> Publish:
+        return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(online, 1, keeps=True)))
+
+    ingest = build_ingest()
+    hear(ingest, [publish(1), publish(3), status(online=True)])
+    assert ingest.give_up_stale(0.0, 30.0)[0] == 0
+    assert ingest.give_up_stale(100.0, 30.0)[0] == 0
+    if why == "rejected":
+        hear(ingest, [message(topic(), payload(2).replace(b"80.5", b"100.5"))])
+        assert ingest.give_up_stale(110.0, 30.0)[0] == 0
+        assert ingest.give_up_stale(130.0, 30.0)[0] == 1
+    else:
+        hear(ingest, [status(online=False)])
+        assert ingest.give_up_stale(110.0, 30.0)[0] == 0
+        assert ingest.give_up_stale(KEEPS_S, 30.0)[0] == 0
+        assert ingest.give_up_stale(KEEPS_S + 120.0, 30.0)[0] == 1
 
 
 def test_what_a_gateway_has_let_go_of_is_had_elsewhere_unless_it_is_here_whenever_it_says_so() -> None:

@@ -317,6 +317,40 @@ def test_a_collector_whose_watermark_stands_lower_than_an_earlier_one_is_told_wh
     asyncio.run(scene())
 
 
+def test_what_was_durable_before_it_was_said_is_let_go_of_and_not_said_again_for_silence() -> None:
+    """The broker may retain the watermark of the same run, begun anew in another folder."""
+
+    async def scene() -> None:
+        home, _, tell = build_wired_home()
+        tell(kitchen=10)
+        home.say(10, home.sensors[0])
+        home.gateway.check_silence(time.monotonic() + SILENCE_RESEND_S + 1)
+        assert (home.gateway.resent, home.window.outstanding) == (0, 0)
+
+    asyncio.run(scene())
+
+
+def test_a_gateway_that_leaves_says_so_last_even_if_it_must_wait_for_room() -> None:
+    async def scene() -> None:
+        home, wire, _ = build_wired_home()
+        wire.room = 0
+        home.say(10)
+        leaving = asyncio.create_task(home.gateway.leave())
+        await asyncio.sleep(0.01)
+        assert not wire.publish.called
+        wire.room = 100
+        home.gateway.acknowledged([1])
+        await leaving
+        home.gateway.turn()
+        home.gateway.acknowledged([2])
+        [(topic, payload)] = [message for call in wire.publish.call_args_list for message in call.args[0]]
+        assert b"/status/" in topic
+        status = decode(Status, payload)
+        assert (status.online, status.keeps) == (False, False)
+
+    asyncio.run(scene())
+
+
 def test_nothing_is_said_again_for_silence_while_readings_become_durable() -> None:
     async def scene() -> None:
         home, _, tell = build_wired_home()

@@ -18,7 +18,7 @@ import pytest
 
 from collector.accounting import Accounting
 from collector.ingest import Ingest
-from haina.contract import measurement
+from haina.contract import Topic, measurement
 from haina.mqtt.codec import Publish, Publishes
 from simulator.gateway import Gateway, Slice, Window
 from simulator.town import Town
@@ -77,14 +77,16 @@ class Wire:
 class Line:
     """A town that says as much as its window lets it, a broker's queue, and a collector that takes `rate` a second."""
 
-    def __init__(self, sites: int, devices: int, rate: float, drops: Callable[[int], bool]) -> None:
+    def __init__(
+        self, sites: int, devices: int, rate: float, drops: Callable[[int], bool], rejects: Callable[[str, int], bool]
+    ) -> None:
         self.window = Window(WINDOW)
         self.queue = deque[tuple[bytes, bytes]]()
         self.accounting = Accounting()
         self.given_up = 0
         self._town = Town(seed=1, start_ms=START, run="r", boot=1, truth=NoTruth())
         self._ingest = Ingest(self.accounting, wall_s=lambda: START / 1000)
-        self._rate, self._credit, self._drops = rate, 0.0, drops
+        self._rate, self._credit, self._drops, self._rejects = rate, 0.0, drops, rejects
         self._gateways: dict[str, Gateway] = {}
         for number in range(sites):
             site = self._town.site("a01", f"h{number:04}", "home", (121.4, 31.25))
@@ -107,7 +109,10 @@ class Line:
         return sum(gateway.resent for gateway in self._gateways.values())
 
     def _broker_takes(self, topic: bytes, payload: bytes) -> None:
-        if b"/status/" in topic or not self._drops(len(self.queue)):
+        if b"/status/" in topic:  # at QoS 0 it does not wait behind readings
+            if not self._drops(0):
+                self._ingest.receive(Publishes(0, False, False, [topic], [payload], [0]))
+        elif not self._drops(len(self.queue)):
             self.queue.append((topic, payload))
 
     def forget(self, keeps: Callable[[int], bool]) -> None:
@@ -138,6 +143,9 @@ class Line:
         while self._credit >= 1 and self.queue:
             self._credit -= 1
             topic, payload = self.queue.popleft()
+            said = Topic.parse(topic.decode())
+            if self._rejects(f"{said.site}/{said.device}", MOTION.decoder.decode(payload).seq):
+                payload = payload.replace(b"true", b'"x"')  # what this collector does not take
             self._ingest.receive(Publishes(1, False, False, [topic], [payload], [1]))
         self._credit = min(self._credit, 1.0)
         self._ingest.take()
@@ -175,6 +183,7 @@ def live(
     devices: int = 3,
     rate: float = 40.0,
     drops: Callable[[int], bool] = lambda _queued: False,
+    rejects: Callable[[str, int], bool] = lambda _device, _seq: False,
     event: Callable[[Line], None] = lambda _line: None,
 ) -> tuple[Line, float]:
     """The line after all has come to rest, and how many windows' time that took."""
@@ -183,7 +192,7 @@ def live(
         with patch("simulator.gateway.time.monotonic", loop.time):
 
             async def scene() -> tuple[Line, float]:
-                line = Line(sites, devices, rate, drops)
+                line = Line(sites, devices, rate, drops, rejects)
                 window_s = WINDOW / rate
                 return line, await line.live(50 + 1.5 * window_s, 10 + 0.3 * window_s, event) / window_s
 
@@ -231,3 +240,19 @@ def test_whatever_a_broker_drops_is_said_again_until_it_has_come(
     assert sum(device.missing for device in known) == 0
     assert sum(device.received for device in known) == line.published == line.window.durable
     assert line.given_up == 0, "what a gateway keeps is not given up, however long it takes"
+
+
+@pytest.mark.parametrize(
+    ("rejects", "rejected"),
+    [
+        (lambda device, seq: device == "h0001/pir-0" and 5 <= seq <= 14, 10),
+        (lambda device, seq: device.startswith("h0001/") and 5 <= seq <= 6, 6),
+        (lambda device, seq: device == "h0001/pir-0" and seq % 3 == 0 and seq < 20, 6),
+    ],
+    ids=["ten in a row", "of all devices", "every third"],
+)
+def test_what_the_collector_rejects_holds_up_its_site_for_a_while_and_not_for_ever(
+    rejects: Callable[[str, int], bool], rejected: int
+) -> None:
+    line, _ = live(rate=1_000.0, rejects=rejects)
+    assert sum(device.missing for device in line.accounting.devices.values()) == line.given_up == rejected
