@@ -23,7 +23,7 @@ from collector.report import REFUSED_IN_A_ROW, Report
 from collector.service import GATHER_MESSAGES, GATHER_PAUSE_S, Collector, Settings
 from collector.stores import Store, StoreRefused, StoreUnavailable
 from haina.broker import MAX_IN_FLIGHT
-from haina.contract import Clock, Phase, Status, Watermark, decode, encode
+from haina.contract import CLOCK_TOPIC, Clock, Phase, Status, Watermark, decode, encode
 from haina.mqtt import BrokerAddress, Connection, NoReply
 from haina.query.reader import open_reader
 from tests.brokers import RunningBroker, embedded_broker, mosquitto_broker
@@ -669,6 +669,20 @@ def test_a_broker_that_holds_back_is_told_with_the_limit_it_looks_like_once(tmp_
         _, _, logged = collector.stop()
         assert logged.count("the broker holds back at 100") == 1
         assert logged.count("does not hold back any more") == 1
+
+
+def test_clock_and_statuses_do_not_wait_behind_the_readings_in_the_embedded_broker(tmp_path: Path) -> None:
+    with embedded_broker() as broker, haina_collect(broker, tmp_path / "data", "--store", "null:") as collector:
+        collector.until_connected()
+        sender = threading.Thread(target=send, args=(broker, readings(1, 20_000, *"abcde")))
+        sender.start()
+        collector.until(lambda found: found["broker"]["stall"] or has_journaled(100_000, found))
+        clock = Clock("run", AN_HOUR_AGO_MS, 60.0, Phase.LIVE)
+        status = (b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(True, 1, keeps=True)))
+        send(broker, [(CLOCK_TOPIC.encode(), encode(clock)), status], "town")
+        found = collector.until(lambda found: found["clock"] and found["gateways"]["online"])
+        assert not has_journaled(100_000, found)
+        sender.join()
 
 
 def test_status_says_when_something_is_wrong_and_when_nobody_answers(tmp_path: Path) -> None:

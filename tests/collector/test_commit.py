@@ -75,6 +75,34 @@ def watermarks(wire: Mock) -> list[int]:
     return [decode(Watermark, payload).durable["wearable-1"] for payload in told]
 
 
+def test_a_collector_asks_for_what_it_may_have_missed_until_the_broker_took_that(tmp_path: Path) -> None:
+    async def run() -> None:
+        wire = build_wire(1)
+        async with build_collector(tmp_path, wire) as collector:
+
+            async def hear(*seqs: int) -> None:
+                say(collector, *seqs)
+                await collector._commit(collector._take())
+                collector._tick_watermarks(at_once=True)
+
+            await hear(1)
+            wire.publish.reset_mock()
+            wire.room = 0
+            collector._lacked = True  # as found when it connects
+            collector._owe_everybody()
+            await hear(2)
+            await hear(3)  # another watermark in the place of the one that could not be published
+            collector.disconnected("a moment ago")
+            collector.connection, collector.broker_reason, wire.room = wire, None, 1_000
+            collector._owe_everybody()
+            await hear(4)
+            await hear(5)
+            told = [decode(Watermark, payload) for call in wire.publish.call_args_list for _, payload in call.args[0]]
+            assert [(each.durable["wearable-1"], each.again) for each in told] == [(4, True), (5, False)]
+
+    asyncio.run(run())
+
+
 def test_no_watermark_covers_a_reading_that_is_not_committed_also_while_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
