@@ -16,8 +16,8 @@ so for ever. So `MAX_PACKET_BYTES` is the limit a `haina.mqtt.Connection` has by
 message in the first place.
 
 *A subscriber has at most 100 messages in flight* (`MAX_IN_FLIGHT`), whatever the configuration says: one that
-acknowledges only what is on disk must commit that often. As long as messages of one filter wait, all of these are of that
-one, and the subscriber's other filters at QoS 1 get nothing at all; at QoS 0 they do.
+acknowledges only what is on disk must commit that often. As long as messages of one filter wait, all of these are of
+that one, and the subscriber's other filters at QoS 1 get nothing at all; at QoS 0 they do.
 
 *Retained messages come with a session's first subscription to a filter and not again*, where MQTT has them come with
 every SUBSCRIBE, and at QoS 1 only the first `MAX_IN_FLIGHT` of them. Who needs the retained state of a whole town asks
