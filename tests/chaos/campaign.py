@@ -186,7 +186,7 @@ class _Trial:
             try:
                 answer = await client.get(f"http://127.0.0.1:{collector.http_port}/status")
                 found: dict[str, Any] = answer.raise_for_status().json()
-            except (httpx.HTTPError, ValueError) as error:
+            except (httpx.HTTPError, ValueError, AttributeError) as error:  # the last, of anyio, for a reset
                 raise ConnectionError(str(error)) from None
             self._check_accounts(collector.part.name, found)
         return found
