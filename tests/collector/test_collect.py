@@ -337,7 +337,9 @@ def test_a_broker_whose_answer_was_not_read_is_asked_again_when_reading_goes_on(
 
         connection.subscribe.side_effect = full
         await collector._opened(connection)
-        assert (connection.subscribe.call_count, collector.broker_reason) == (2, None)
+        asked = [call.args[0] for call in connection.subscribe.call_args_list]
+        assert asked == [collector.partition.filters] * 2 + [collector.partition.state_filters]
+        assert collector.broker_reason is None
         connection.subscribe.side_effect = NoReply("nobody answers")
         with pytest.raises(NoReply):
             await collector._opened(connection)
