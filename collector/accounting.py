@@ -33,7 +33,6 @@ them, so it survives kill -9: a snapshot, and the journal since.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from haina.contract import Point, Topic, TopicClass, Watermark, encode
@@ -508,7 +507,7 @@ class Accounting:
         after_s: float,
         notes: Notes,
         may: Callable[[str], bool] = lambda area: True,
-        kept: Mapping[tuple[str, str], int] = MappingProxyType({}),
+        kept: Mapping[tuple[str, str], int] = {},
     ) -> int:
         """Give up holes that have stood for `after_s` seconds while nothing was said again; answer how many readings.
 

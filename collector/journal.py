@@ -488,14 +488,19 @@ def _beside(folder: Path) -> Iterator[sqlite3.Connection]:
 
 def _add_columns(journal: sqlite3.Connection) -> None:
     """What a journal of an earlier version lacks."""
-    for table, column in (
-        ("stores", "forgotten INTEGER NOT NULL DEFAULT 0"),
-        ("stores", "name TEXT NOT NULL DEFAULT ''"),
-        ("stores", "replayed INTEGER NOT NULL DEFAULT 0"),
-        ("gateways", "keeps INTEGER"),
-    ):
-        if column.split()[0] not in {row[1] for row in journal.execute(f"PRAGMA table_info({table})")}:
-            journal.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    later = {
+        "stores": (
+            "forgotten INTEGER NOT NULL DEFAULT 0",
+            "name TEXT NOT NULL DEFAULT ''",
+            "replayed INTEGER NOT NULL DEFAULT 0",
+        ),
+        "gateways": ("keeps INTEGER",),
+    }
+    for table, columns in later.items():
+        there = {row[1] for row in journal.execute(f"PRAGMA table_info({table})")}
+        for column in columns:
+            if column.split()[0] not in there:
+                journal.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 def groups_with(journal: sqlite3.Connection, resident: Resident) -> Iterator[tuple[int, list[Point]]]:

@@ -27,7 +27,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import msgspec
@@ -186,7 +186,7 @@ class Gateway:
         count = min(connection.room - len(again), len(self._unsent))
         if len(again) + count <= 0:
             return
-        connection.publish([reading.message for reading in (*again, *islice(self._unsent, count))])
+        connection.publish([reading.message for reading in chain(again, islice(self._unsent, count))])
         self._sent.extend(self._unsent.popleft() for _ in range(count))
         before = min(count, self._sent_before)
         self._sent_before -= before
@@ -260,9 +260,8 @@ class Gateway:
         self._leaves = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
-                while self._connection is not None and self.is_connected and not self._connection.room:
-                    self._acknowledged.clear()
-                    await self._acknowledged.wait()
+                if self._connection is not None:
+                    await self._has_room(self._connection)
         connection = self._connection
         if connection is not None and self.is_connected and connection.room:
             goodbye = Status(online=False, boot=self._boot, time=self.site.town.now_ms)
@@ -281,9 +280,7 @@ class Gateway:
             for device in site.devices.values()
         ]
         while introduction:
-            if not connection.room and connection.is_open:
-                self._acknowledged.clear()
-                await self._acknowledged.wait()
+            await self._has_room(connection)
             count = connection.room
             connection.publish(introduction[:count], retain=True)
             del introduction[:count]
@@ -291,6 +288,12 @@ class Gateway:
         self._progress_s = time.monotonic()
         self._introduced.set()
         self.pump()
+
+    async def _has_room(self, connection: Connection) -> None:
+        """Wait until it has room for a message, or is closed."""
+        while connection.is_open and not connection.room:
+            self._acknowledged.clear()
+            await self._acknowledged.wait()
 
     def _take_back(self) -> None:
         """Put what was said, and is not known to be durable, in front of what was not."""

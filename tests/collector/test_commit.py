@@ -69,10 +69,14 @@ def say(collector: Collector, *seqs: int) -> None:
     collector.received(run_of([message(topic(), live_payload(seq), packet_id=seq) for seq in seqs]))
 
 
+def told(wire: Mock) -> list[Watermark]:
+    """The watermarks, in order."""
+    return [decode(Watermark, payload) for call in wire.publish.call_args_list for _, payload in call.args[0]]
+
+
 def watermarks(wire: Mock) -> list[int]:
     """What the device was told to be durable, in order."""
-    told = [payload for call in wire.publish.call_args_list for _, payload in call.args[0]]
-    return [decode(Watermark, payload).durable["wearable-1"] for payload in told]
+    return [watermark.durable["wearable-1"] for watermark in told(wire)]
 
 
 def test_a_collector_asks_for_what_it_may_have_missed_until_the_broker_took_that(tmp_path: Path) -> None:
@@ -97,8 +101,7 @@ def test_a_collector_asks_for_what_it_may_have_missed_until_the_broker_took_that
             collector._owe_everybody()
             await hear(4)
             await hear(5)
-            told = [decode(Watermark, payload) for call in wire.publish.call_args_list for _, payload in call.args[0]]
-            assert [(each.durable["wearable-1"], each.again) for each in told] == [(4, True), (5, False)]
+            assert [(each.durable["wearable-1"], each.again) for each in told(wire)] == [(4, True), (5, False)]
 
     asyncio.run(run())
 

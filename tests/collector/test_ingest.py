@@ -319,10 +319,12 @@ def test_gateways_are_online_offline_or_forgotten_as_their_status_says() -> None
     assert ingest.gateways == {("caoyang", "home-2"): GatewayState(False)}
 
 
-def test_a_gap_of_a_boot_that_a_gateway_keeps_is_not_given_up_by_time() -> None:
-    def status(keeps: bool) -> Publish:
-        return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(True, 1, keeps=keeps)))
+def status(*, online: bool = True, keeps: bool = True) -> Publish:
+    """What the gateway of home-1 says of itself."""
+    return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(online, 1, keeps=keeps)))
 
+
+def test_a_gap_of_a_boot_that_a_gateway_keeps_is_not_given_up_by_time() -> None:
     ingest = build_ingest()
     hear(ingest, [publish(1), publish(3), status(keeps=True)])
     assert [ingest.give_up_stale(now_s, 30.0) for now_s in (0.0, 100.0)] == [(0, [])] * 2
@@ -335,9 +337,6 @@ def test_a_gap_of_a_boot_that_a_gateway_keeps_is_not_given_up_by_time() -> None:
 def test_a_gap_is_given_up_after_all_where_its_readings_are_rejected_or_its_gateway_does_not_come_back(
     why: str,
 ) -> None:
-    def status(online: bool) -> Publish:
-        return message(b"haina/v1/status/caoyang/home-1/gateway/connection", encode(Status(online, 1, keeps=True)))
-
     ingest = build_ingest()
     hear(ingest, [publish(1), publish(3), status(online=True)])
     assert ingest.give_up_stale(0.0, 30.0)[0] == 0

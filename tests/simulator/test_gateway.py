@@ -19,6 +19,7 @@ from tests.brokers import mosquitto_broker
 
 START = 1_790_000_000_000
 MOTION = measurement("home_motion")
+WATERMARK = b"haina/v1/watermark/a01/h0001/gateway/durable"
 
 
 class Collector:
@@ -70,7 +71,7 @@ class Collector:
         assert self.connection is not None
         if self.connection.is_open and self.connection.room:
             message = encode(Watermark(boot=1, durable=durable, again=again))
-            self.connection.publish([(b"haina/v1/watermark/a01/h0001/gateway/durable", message)], retain=True)
+            self.connection.publish([(WATERMARK, message)], retain=True)
 
 
 class Home:
@@ -116,6 +117,37 @@ async def build_home(address: BrokerAddress) -> AsyncIterator[Home]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def build_wired_home() -> tuple[Home, Mock, Callable[..., None]]:
+    """A home whose gateway is connected to nothing, what it publishes on, and how it is told a watermark."""
+    home = Home(BrokerAddress("127.0.0.1", 1))
+    wire = Mock(Connection, is_open=True, writable=True, room=100)
+    home.gateway._connection = wire
+    home.gateway._introduced.set()
+
+    def tell(*, again: bool = False, **durable: int) -> None:
+        watermark = Watermark(1, {f"pir-{room}": seq for room, seq in durable.items()}, again)
+        home.gateway.received([Publish(WATERMARK, encode(watermark), 1, False, False, 1)])
+
+    return home, wire, tell
+
+
+def messages(wire: Mock) -> list[tuple[bytes, bytes]]:
+    """All that was published on it since it was last asked."""
+    published = [message for call in wire.publish.call_args_list for message in call.args[0]]
+    wire.publish.reset_mock()
+    return published
+
+
+def said(wire: Mock) -> list[tuple[str, int]]:
+    """The readings among it, as device and seq."""
+    topics = [(Topic.parse(topic.decode()), payload) for topic, payload in messages(wire)]
+    return [
+        (topic.device, MOTION.decoder.decode(payload).seq)
+        for topic, payload in topics
+        if topic.topic_class is TopicClass.TELEMETRY
+    ]
 
 
 def test_readings_are_held_until_the_watermark_covers_them() -> None:
@@ -210,48 +242,15 @@ def test_what_one_watermark_has_covered_no_other_takes_back() -> None:
     """The collector tells devices that it turns away by themselves, and their readings may wait behind others."""
 
     async def scene() -> None:
-        home = Home(BrokerAddress("127.0.0.1", 1))
-        home.gateway._connection = Mock(Connection, is_open=True, writable=True, room=100)
-        home.gateway._introduced.set()
+        home, _, tell = build_wired_home()
         kitchen, bedroom = home.sensors
         for device in (kitchen, bedroom, kitchen):
             home.say(1, device)
-        for durable, outstanding in (({"pir-bedroom": 1}, 3), ({"pir-kitchen": 1}, 1), ({"pir-kitchen": 2}, 0)):
-            watermark = encode(Watermark(1, durable))
-            topic = b"haina/v1/watermark/a01/h0001/gateway/durable"
-            home.gateway.received([Publish(topic, watermark, 1, False, False, 1)])
+        for durable, outstanding in (({"bedroom": 1}, 3), ({"kitchen": 1}, 1), ({"kitchen": 2}, 0)):
+            tell(**durable)
             assert home.window.outstanding == outstanding
 
     asyncio.run(scene())
-
-
-WATERMARK = b"haina/v1/watermark/a01/h0001/gateway/durable"
-
-
-def build_wired_home() -> tuple[Home, Mock, Callable[..., None]]:
-    """A home whose gateway is connected to nothing, what it publishes on, and how it is told a watermark."""
-    home = Home(BrokerAddress("127.0.0.1", 1))
-    wire = Mock(Connection, is_open=True, writable=True, room=100)
-    home.gateway._connection = wire
-    home.gateway._introduced.set()
-
-    def tell(*, again: bool = False, **durable: int) -> None:
-        watermark = Watermark(1, {f"pir-{room}": seq for room, seq in durable.items()}, again)
-        home.gateway.received([Publish(WATERMARK, encode(watermark), 1, False, False, 1)])
-
-    return home, wire, tell
-
-
-def said(wire: Mock) -> list[tuple[str, int]]:
-    """The readings it published since it was last asked, as device and seq."""
-    messages = [message for call in wire.publish.call_args_list for message in call.args[0]]
-    wire.publish.reset_mock()
-    topics = [(Topic.parse(topic.decode()), payload) for topic, payload in messages]
-    return [
-        (topic.device, MOTION.decoder.decode(payload).seq)
-        for topic, payload in topics
-        if topic.topic_class is TopicClass.TELEMETRY
-    ]
 
 
 def test_a_collector_that_asks_hears_again_what_is_not_durable_and_nothing_else() -> None:
@@ -343,7 +342,7 @@ def test_a_gateway_that_leaves_says_so_last_even_if_it_must_wait_for_room() -> N
         await leaving
         home.gateway.turn()
         home.gateway.acknowledged([2])
-        [(topic, payload)] = [message for call in wire.publish.call_args_list for message in call.args[0]]
+        [(topic, payload)] = messages(wire)
         assert b"/status/" in topic
         status = decode(Status, payload)
         assert (status.online, status.keeps) == (False, False)
@@ -367,19 +366,12 @@ def test_nothing_is_said_again_for_silence_while_readings_become_durable() -> No
 
 def test_a_gateway_knows_on_which_device_it_is_stuck_and_since_when() -> None:
     async def scene() -> None:
-        home = Home(BrokerAddress("127.0.0.1", 1))
+        home, _, tell = build_wired_home()
         gateway, (kitchen, bedroom) = home.gateway, home.sensors
 
         def later_s() -> float:
             return time.monotonic() + STUCK_S
 
-        def covered(**durable: int) -> None:
-            watermark = encode(Watermark(1, {f"pir-{room}": seq for room, seq in durable.items()}))
-            topic = b"haina/v1/watermark/a01/h0001/gateway/durable"
-            gateway.received([Publish(topic, watermark, 1, False, False, 1)])
-
-        gateway._connection = Mock(Connection, is_open=True, writable=True, room=100)
-        gateway._introduced.set()
         assert gateway.stuck_on(later_s()) is None, "it waits for nothing"
         home.say(1, kitchen)
         home.say(1, bedroom)
@@ -390,9 +382,9 @@ def test_a_gateway_knows_on_which_device_it_is_stuck_and_since_when() -> None:
         gateway.check_silence(said_s)
         home.say(1, kitchen)
         assert gateway.stuck_on(said_s) == "pir-kitchen", "saying more, or again, makes nothing durable"
-        covered(bedroom=1)
+        tell(bedroom=1)
         assert gateway.stuck_on(said_s) == "pir-kitchen"
-        covered(kitchen=1)
+        tell(kitchen=1)
         assert gateway.stuck_on(said_s - 1) is None
         assert gateway.stuck_on(later_s()) == "pir-kitchen"
         gateway.disconnected("of which the wire tells")
